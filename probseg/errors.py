@@ -1,0 +1,46 @@
+"""The one error and the one warning that a user sees.
+
+The command line prints an error as ``error: CODE: message`` and a warning as ``warning: CODE: message``,
+one line each. Messages name the thing, the rule, the measured value and the remedy, and never quote a header value.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+__all__ = ["ProbsegError", "ProbsegWarning", "warn"]
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+class ProbsegError(Exception):
+    """Something a user can put right.
+
+    Args:
+        code: stable identifier, ``E_`` and capitals; scripts may rely on it.
+        message: one sentence; control characters and line breaks are replaced by spaces.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = _one_line(message)
+        super().__init__(code, self.message)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class ProbsegWarning(UserWarning):
+    """A fault in the input that did not change the result; ``code`` starts with ``W_``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = _one_line(message)
+        super().__init__(f"{code}: {self.message}")
+
+
+def warn(code: str, message: str) -> None:
+    """Warn the user once for this fault; the command line shows it as one line."""
+    warnings.warn(ProbsegWarning(code, message), stacklevel=2)

@@ -1,0 +1,44 @@
+"""Files that are either whole or not there: written beside the target, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from probseg.errors import ProbsegError
+
+__all__ = ["replacing", "write_bytes", "write_text"]
+
+
+@contextmanager
+def replacing(target: str | Path) -> Iterator[Path]:
+    """A temporary path beside ``target`` with the same suffixes; becomes ``target`` when the block ends well.
+
+    Raises:
+        ProbsegError: E_NOT_WRITABLE where the folder cannot be written.
+    """
+    target = Path(target)
+    temporary = target.with_name(f".tmp{os.getpid()}-{target.name}"[-200:])
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise ProbsegError("E_NOT_WRITABLE", f"'{target}' cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(target: str | Path, data: bytes) -> None:
+    """Write a whole file atomically."""
+    with replacing(target) as path:
+        path.write_bytes(data)
+
+
+def write_text(target: str | Path, text: str) -> None:
+    """Write a whole UTF-8 file atomically, line ends as given."""
+    write_bytes(target, text.encode("utf-8"))

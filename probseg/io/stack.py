@@ -1,0 +1,125 @@
+"""An NPZ stack: many small 2-D images with several masks each, in one file.
+
+Arrays: ``image`` (n, rows, columns); ``masks`` (n, raters, rows, columns) of file values, or bit-packed along the
+columns by `numpy.packbits` when binary. Optional: ``patient``, ``case``, ``site``, ``split``, ``nodule``, ``slice``
+(n,), ``annotator`` or ``rater`` (raters,), ``pixel_spacing_mm``, ``slice_thickness_mm`` (n,).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.case import Case, Geometry, Source
+from probseg.errors import ProbsegError
+from probseg.labels import LabelSet
+from probseg.records import CaseRecord, DatasetInfo, Reading, check_case_id
+
+__all__ = ["Stack"]
+
+
+class Stack:
+    """The cases of an NPZ stack; arrays are read once, when first needed.
+
+    Raises:
+        ProbsegError: E_PARSE when the file is no NPZ, E_SCHEMA when ``image`` and ``masks`` do not fit each other.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                self._arrays: dict[str, NDArray] = {k: archive[k] for k in archive.files if k not in ("image", "masks")}
+                names = set(archive.files)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ProbsegError("E_PARSE", f"'{self.path}' is not a readable NPZ file: {error}") from error
+        if not {"image", "masks"} <= names:
+            raise ProbsegError("E_SCHEMA", f"'{self.path}' must hold the arrays 'image' and 'masks'")
+
+    def _read(self, name: str) -> NDArray:
+        with np.load(self.path, allow_pickle=False) as archive:
+            return archive[name]
+
+    @cached_property
+    def image(self) -> NDArray:
+        """``(n, rows, columns)``."""
+        return self._read("image")
+
+    @cached_property
+    def masks(self) -> NDArray:
+        """``(n, raters, rows, columns)`` of file values."""
+        image, masks = self.image, self._read("masks")
+        rows, columns = image.shape[1:]
+        if masks.ndim != 4 or masks.shape[0] != len(image) or masks.shape[2] != rows:
+            raise ProbsegError("E_SCHEMA", f"masks {masks.shape} in '{self.path}' do not fit images {image.shape}")
+        if masks.shape[3] == columns:
+            return masks
+        if masks.dtype != np.uint8 or masks.shape[3] != (columns + 7) // 8:
+            raise ProbsegError("E_SCHEMA", f"masks {masks.shape} in '{self.path}' do not fit images {image.shape}")
+        return np.unpackbits(masks, axis=-1, count=columns)
+
+    @cached_property
+    def raters(self) -> tuple[str, ...]:
+        """Names of the mask slots; ``reading-1`` and so on where the file names nobody."""
+        names = self._arrays.get("annotator", self._arrays.get("rater"))
+        if names is not None:
+            return tuple(str(n) for n in names)
+        return tuple(f"reading-{k + 1}" for k in range(self.masks.shape[1]))
+
+    def default_info(self) -> DatasetInfo:
+        """A description for a stack without dataset.yaml: binary masks, the window of its integer type."""
+        high = 1.0 if self.image.dtype.kind == "f" else float(np.iinfo(self.image.dtype).max)
+        stable = bool({"annotator", "rater"} & set(self._arrays))
+        return DatasetInfo(self.path.stem, 2, LabelSet.binary("foreground"), (0.0, high), stable)
+
+    @cached_property
+    def _case_ids(self) -> list[str]:
+        n, arrays = len(self.image), self._arrays
+        if "case" in arrays:
+            ids = [str(c).removesuffix(".png") for c in arrays["case"]]
+        elif "patient" in arrays:
+            ids = [str(p) for p in arrays["patient"]]
+            for key in ("nodule", "slice"):
+                if key in arrays:
+                    ids = [f"{i}-{key[0]}{int(v)}" for i, v in zip(ids, arrays[key], strict=True)]
+        else:
+            ids = [f"case-{k:05d}" for k in range(n)]
+        if len(set(ids)) != n:
+            raise ProbsegError("E_DUPLICATE_CASE", f"the {n} images of '{self.path}' have {len(set(ids))} distinct ids")
+        return [check_case_id(i) for i in ids]
+
+    def records(self) -> tuple[CaseRecord, ...]:
+        """One record an image; its ``image`` and ``mask`` entries are positions in the stack."""
+        column = {k: self._arrays[k].astype(str) for k in ("patient", "site", "split") if k in self._arrays}
+        empty = np.full(len(self.image), "")
+        readings = tuple(Reading(name, str(k)) for k, name in enumerate(self.raters))
+        return tuple(
+            CaseRecord(
+                case_id,
+                str(column["patient"][k]) if "patient" in column else case_id,
+                str(column.get("site", empty)[k]),
+                str(column.get("split", empty)[k]),
+                str(k),
+                readings,
+            )
+            for k, case_id in enumerate(self._case_ids)
+        )
+
+    def load(self, record: CaseRecord, labels: LabelSet) -> Case:
+        """One image with its masks, their file values turned into dense labels."""
+        k = int(record.image)
+        image = self.image[k]
+        spacing, thickness = self._arrays.get("pixel_spacing_mm"), self._arrays.get("slice_thickness_mm")
+        geometry = Geometry(
+            image.shape,
+            None if spacing is None else (float(spacing[k]), float(spacing[k])),
+            slice_thickness_mm=None if thickness is None else float(thickness[k]),
+        )
+        masks = {reading.rater: labels.encode(self.masks[k, int(reading.mask)], f"mask {reading.rater} of '{record.case_id}'") for reading in record.readings}
+        return Case(
+            record.case_id, record.patient_id, record.site, image, masks, geometry, source=Source(self.path, geometry)
+        )

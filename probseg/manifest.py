@@ -1,0 +1,195 @@
+"""A dataset on disk: ``dataset.yaml`` and ``cases.csv`` (or one NPZ stack of 2-D images) become cases.
+
+``cases.csv`` has one row a reading; see `COLUMNS`. Paths are relative to the folder and must stay inside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from probseg import io
+from probseg.case import Case, Geometry, Source
+from probseg.errors import ProbsegError, warn
+from probseg.io.stack import Stack
+from probseg.records import SPLITS, CaseRecord, Dataset, DatasetInfo, Reading, check_case_id
+
+__all__ = ["BUNDLED", "COLUMNS", "open_dataset"]
+
+COLUMNS = ("case_id", "patient_id", "site", "image", "rater", "mask", "rated", "split")
+BUNDLED = "lidc-sample"
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a dataset folder, an NPZ stack (or a folder that holds just one), or the bundled ``lidc-sample``.
+
+    Raises:
+        ProbsegError: E_FILE_MISSING, E_PARSE, E_SCHEMA, E_NO_CASES, E_NO_LABELS, E_BAD_CASE_ID, E_DUPLICATE_CASE,
+            E_DUPLICATE_RATER, E_PATH_OUTSIDE_ROOT, E_SPLIT_LEAK.
+    """
+    root = Path(path)
+    if str(path) == BUNDLED and not root.exists():
+        root = Path(str(resources.files("probseg") / "data" / "lidc_sample"))
+    if not root.exists():
+        raise ProbsegError("E_FILE_MISSING", f"there is no dataset at '{root}'; give a folder with dataset.yaml")
+    if root.is_file():
+        return _open_stack(root, None)
+    description = root / "dataset.yaml"
+    if not description.exists():
+        stacks = sorted(root.glob("*.npz"))
+        if len(stacks) == 1:
+            return _open_stack(stacks[0], None)
+        raise ProbsegError("E_FILE_MISSING", f"'{root}' has no dataset.yaml and is not a folder of one NPZ stack")
+    data = _read_yaml(description)
+    info = DatasetInfo.from_dict(data)
+    if "stack" in data:
+        return replace(_open_stack(_inside(root, str(data["stack"])), info), path=root)
+    records = _read_cases(root / "cases.csv")
+
+    def load(record: CaseRecord) -> Case:
+        return _load(record, root, info)
+
+    return Dataset(info, records, load, root)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" near line {where.line + 1}" if where else ""
+        raise ProbsegError("E_PARSE", f"'{path}' is not YAML{line}; correct it") from error
+    if not isinstance(data, dict):
+        raise ProbsegError("E_SCHEMA", f"'{path}' must be a mapping with name, dimensions, labels and window")
+    return data
+
+
+def _inside(root: Path, relative: str) -> Path:
+    """The path below ``root``; refuses one that leaves it."""
+    target = root / relative
+    if Path(relative).is_absolute() or not target.resolve().is_relative_to(root.resolve()):
+        raise ProbsegError("E_PATH_OUTSIDE_ROOT", f"'{relative}' in cases.csv leaves the dataset's folder '{root}'")
+    return target
+
+
+def _read_cases(path: Path) -> tuple[CaseRecord, ...]:
+    if not path.is_file():
+        raise ProbsegError("E_FILE_MISSING", f"there is no '{path}'; it lists one reading a row")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            header = reader.fieldnames or []
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ProbsegError("E_PARSE", f"'{path}' is not UTF-8 CSV: {error}") from error
+    missing = [c for c in COLUMNS[:6] if c not in header]
+    strange = [c for c in header if c not in COLUMNS]
+    if missing or strange:
+        fault = f"lacks the column '{missing[0]}'" if missing else f"has the unknown column '{strange[0]}'"
+        raise ProbsegError("E_SCHEMA", f"'{path}' {fault}; the columns are {', '.join(COLUMNS)}")
+    grouped: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        if None in row or None in row.values():
+            raise ProbsegError("E_PARSE", f"'{path}' has a row with more or fewer cells than its header")
+        grouped.setdefault(check_case_id(row["case_id"]), []).append(row)
+    if not grouped:
+        raise ProbsegError("E_NO_CASES", f"'{path}' lists no case")
+    records = tuple(_record(case_id, rows, path.parent) for case_id, rows in grouped.items())
+    _check_collisions(records)
+    return records
+
+
+def _record(case_id: str, rows: Sequence[Mapping[str, str]], root: Path) -> CaseRecord:
+    for column in ("patient_id", "site", "image", "split"):
+        values = sorted({row.get(column) or "" for row in rows})
+        if len(values) > 1:
+            raise ProbsegError(
+                "E_DUPLICATE_CASE", f"case '{case_id}' is listed with different values of {column}; one case, one {column}"
+            )
+    first = rows[0]
+    split = first.get("split") or ""
+    if split and split not in SPLITS:
+        raise ProbsegError("E_SCHEMA", f"split of case '{case_id}' must be one of {', '.join(SPLITS)} or empty")
+    readings = tuple(Reading(r["rater"], r["mask"], r.get("rated") or "all") for r in rows if r["rater"] or r["mask"])
+    if not readings:
+        raise ProbsegError("E_NO_LABELS", f"case '{case_id}' has no rater; add a row with rater and mask")
+    raters = [unicodedata.normalize("NFC", x.rater) for x in readings]
+    twice = sorted({r for r in raters if raters.count(r) > 1})
+    if twice:
+        raise ProbsegError("E_DUPLICATE_RATER", f"rater '{twice[0]}' is listed twice in case '{case_id}'")
+    if len({r.casefold() for r in raters}) < len(raters):
+        warn("W_RATER_NAME_COLLISION", f"raters of case '{case_id}' differ by letter case only: {', '.join(raters)}")
+    for name in (first["image"], *(x.mask for x in readings)):
+        if not name:
+            raise ProbsegError("E_SCHEMA", f"case '{case_id}' has a row without image or mask")
+        _inside(root, name)
+    return CaseRecord(case_id, first["patient_id"] or case_id, first.get("site") or "", split, first["image"], readings)
+
+
+def _check_collisions(records: Sequence[CaseRecord]) -> None:
+    seen: dict[str, str] = {}
+    splits: dict[str, str] = {}
+    for record in records:
+        key = unicodedata.normalize("NFC", record.case_id).casefold()
+        if key in seen:
+            raise ProbsegError(
+                "E_DUPLICATE_CASE", f"case ids '{seen[key]}' and '{record.case_id}' are one name on some file systems"
+            )
+        seen[key] = record.case_id
+        if record.split and splits.setdefault(record.patient_id, record.split) != record.split:
+            raise ProbsegError(
+                "E_SPLIT_LEAK",
+                f"the patient of case '{record.case_id}' is in split '{splits[record.patient_id]}' and in "
+                f"'{record.split}'; split by patient",
+            )
+
+
+def _load(record: CaseRecord, root: Path, info: DatasetInfo) -> Case:
+    path = root / record.image
+    image, geometry, stored = io.read_image(path)
+    masks, rated = {}, {}
+    for reading in record.readings:
+        what = f"the mask of rater '{reading.rater}' of case '{record.case_id}'"
+        masks[reading.rater] = info.labels.encode(io.read_mask(root / reading.mask, geometry, what), what)
+        if reading.rated != "all":
+            rated[reading.rater] = _rated(reading.rated, record.case_id, root, geometry.shape[0], geometry)
+    return Case(
+        record.case_id, record.patient_id, record.site, image, masks, geometry, rated, Source(path, stored)
+    )
+
+
+def _rated(rated: str, case_id: str, root: Path, slices: int, geometry: Geometry) -> NDArray[np.bool_]:
+    """``none``, ``0-5;9`` (slices in canonical order, from 0) or a mask file, as booleans that broadcast to the volume."""
+    looked = np.zeros((slices, 1, 1), dtype=bool)
+    if rated == "none":
+        return looked
+    if not re.fullmatch(r"\d+(-\d+)?(;\d+(-\d+)?)*", rated):
+        return io.read_mask(_inside(root, rated), geometry, f"the rated mask of case '{case_id}'") > 0
+    for part in rated.split(";"):
+        first, _, last = part.partition("-")
+        end = int(last or first)
+        if end >= slices or int(first) > end:
+            raise ProbsegError("E_SCHEMA", f"rated '{part}' of case '{case_id}' must lie in slices 0 to {slices - 1}")
+        looked[int(first) : end + 1] = True
+    return looked
+
+
+def _open_stack(path: Path, info: DatasetInfo | None) -> Dataset:
+    stack = Stack(path)
+    info = stack.default_info() if info is None else info
+    labels = info.labels
+
+    def load(record: CaseRecord) -> Case:
+        return stack.load(record, labels)
+
+    return Dataset(info, stack.records(), load, path)

@@ -1,0 +1,190 @@
+"""What a dataset is made of: its description, the list of its cases, and the cases themselves when asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.case import Case
+from probseg.errors import ProbsegError
+from probseg.labels import LabelSet
+
+__all__ = ["SPLITS", "CaseRecord", "Dataset", "DatasetInfo", "Reading", "check_case_id"]
+
+SPLITS = ("train", "validation", "calibration", "test")
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\]{1,100}")
+
+
+def check_case_id(case_id: str) -> str:
+    """A case id becomes a folder name, so it must be a safe one: returns it, or raises E_BAD_CASE_ID."""
+    if not _NAME.fullmatch(case_id) or case_id in (".", "..") or case_id[0] in "-~ " or len(case_id.encode()) > 150:
+        raise ProbsegError(
+            "E_BAD_CASE_ID",
+            f"case id {case_id[:40]!r} must be 1 to 100 characters without slash, backslash or control characters, "
+            "and not start with '-', '~' or a space",
+        )
+    return case_id
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a model needs to know of a dataset, in plain types; it travels inside every checkpoint.
+
+    Attributes:
+        name: of the dataset.
+        dimensions: 2 for single images, 3 for volumes.
+        labels: the label set.
+        window: intensities mapped to 0 and 1, clipped outside; HU for CT.
+        stable_raters: whether a rater's name is the same person in every case. Where not, nothing is learnt or
+            reported of a single rater.
+        note: a sentence that reports show, for example an attribution.
+    """
+
+    name: str
+    dimensions: int
+    labels: LabelSet
+    window: tuple[float, float]
+    stable_raters: bool = True
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dimensions not in (2, 3):
+            raise ProbsegError("E_SCHEMA", f"dimensions must be 2 or 3, but is {self.dimensions!r}")
+        low, high = self.window
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise ProbsegError("E_SCHEMA", f"window must be two rising numbers, but is {[low, high]}")
+
+    def normalise(self, image: NDArray) -> NDArray[np.float32]:
+        """Intensities to 0..1 through the window, clipped."""
+        low, high = self.window
+        scaled = (image.astype(np.float32) - np.float32(low)) * np.float32(1.0 / (high - low))
+        return np.clip(scaled, 0.0, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, the layout of ``dataset.yaml``."""
+        out: dict[str, Any] = {
+            "name": self.name,
+            "dimensions": self.dimensions,
+            "labels": self.labels.to_dict(),
+            "window": [float(v) for v in self.window],
+            "raters": {"stable": self.stable_raters},
+        }
+        return {**out, "note": self.note} if self.note else out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "dataset.yaml") -> DatasetInfo:
+        """The inverse of `to_dict`; E_SCHEMA names a key that is missing or does not belong."""
+        keys = ("name", "dimensions", "labels", "window", "raters", "note", "stack")
+        strange = sorted(set(data) - set(keys))
+        if strange:
+            raise ProbsegError("E_SCHEMA", f"{where} has no key '{strange[0]}'; the keys are {', '.join(keys)}")
+        missing = [k for k in keys[:4] if k not in data]
+        if missing:
+            raise ProbsegError("E_SCHEMA", f"{where} must have the key '{missing[0]}'")
+        window, raters = data["window"], data.get("raters") or {}
+        if not isinstance(window, list | tuple) or len(window) != 2 or not all(_is_number(v) for v in window):
+            raise ProbsegError("E_SCHEMA", f"window in {where} must be two numbers")
+        if not isinstance(raters, Mapping) or not isinstance(raters.get("stable", True), bool) or set(raters) - {"stable"}:
+            raise ProbsegError("E_SCHEMA", f"raters in {where} has the one key 'stable', true or false")
+        if not isinstance(data["labels"], Mapping):
+            raise ProbsegError("E_SCHEMA", f"labels in {where} must be a mapping with classes")
+        return cls(
+            str(data["name"]),
+            data["dimensions"],
+            LabelSet.from_dict(data["labels"]),
+            (float(window[0]), float(window[1])),
+            raters.get("stable", True),
+            str(data.get("note", "")),
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One rater's mask of one case; ``rated`` is ``all``, a list of slices such as ``0-5;9``, or a mask file."""
+
+    rater: str
+    mask: str
+    rated: str = "all"
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """One case as the manifest lists it, not yet read."""
+
+    case_id: str
+    patient_id: str
+    site: str
+    split: str
+    image: str
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The cases of a dataset; reading one is left to ``loader`` until it is asked for.
+
+    Iterating yields cases, so that whatever takes cases takes a dataset.
+    """
+
+    info: DatasetInfo
+    records: tuple[CaseRecord, ...]
+    loader: Callable[[CaseRecord], Case]
+    path: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Case]:
+        return (self.load(record) for record in self.records)
+
+    def load(self, record: CaseRecord) -> Case:
+        """Read one case."""
+        return self.loader(record)
+
+    def select(
+        self, splits: Collection[str] | None = None, sites: Collection[str] | None = None, exclude: Collection[str] = ()
+    ) -> Dataset:
+        """The part of the dataset in these splits and at these sites, without the raters in ``exclude``.
+
+        Raises:
+            ProbsegError: E_NO_CASES when nothing is left, E_UNKNOWN_RATER when an excluded rater does not exist.
+        """
+        strange = set(exclude) - set(self.raters)
+        if strange:
+            raise ProbsegError(
+                "E_UNKNOWN_RATER", f"no rater is called '{min(strange)}'; there are {', '.join(self.raters)}"
+            )
+        kept = [
+            replace(r, readings=tuple(x for x in r.readings if x.rater not in exclude))
+            for r in self.records
+            if (splits is None or r.split in splits) and (sites is None or r.site in sites)
+        ]
+        if not kept:
+            have = ", ".join(sorted({r.split for r in self.records if r.split})) or "none"
+            raise ProbsegError(
+                "E_NO_CASES",
+                f"dataset '{self.info.name}' has no case with split {sorted(splits or [])} and site "
+                f"{sorted(sites or [])}; its splits are {have}",
+            )
+        return replace(self, records=tuple(kept))
+
+    @property
+    def raters(self) -> tuple[str, ...]:
+        """Every rater's name, in order of first appearance."""
+        return tuple(dict.fromkeys(x.rater for r in self.records for x in r.readings))
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Every patient once, sorted."""
+        return tuple(sorted({r.patient_id for r in self.records}))
