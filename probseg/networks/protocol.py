@@ -1,0 +1,26 @@
+"""What a family may ask of a network beyond calling it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+__all__ = ["FeatureNetwork"]
+
+
+@runtime_checkable
+class FeatureNetwork(Protocol):
+    """A network whose last step can be taken apart: ``forward(x) == head(features(x))`` up to padding.
+
+    Attributes:
+        feature_channels: channels of ``features``.
+    """
+
+    feature_channels: int
+
+    def features(self, image: Tensor) -> Tensor:
+        """``(batch, channels, *space)`` to ``(batch, feature_channels, *folded)``."""
+
+    def head(self, features: Tensor, space: tuple[int, ...]) -> Tensor:
+        """Features to logits ``(batch, classes, *space)`` of the image's size."""
