@@ -1,0 +1,210 @@
+"""What every family has in common: training, validation, test and prediction, written once."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from probseg.batch import Batch
+from probseg.distribution import Draws, SegmentationDistribution, label_log_likelihood
+from probseg.errors import ProbsegError
+from probseg.metrics import Evaluation
+from probseg.models.checkpoints import describe, read_checkpoint, warm_start
+from probseg.models.targets import AverageRaters, TargetStrategy
+from probseg.records import DatasetInfo
+
+__all__ = ["SegmentationModule"]
+
+
+class SegmentationModule(LightningModule, ABC):
+    """A network that learns a distribution over segmentations. A family writes `forward` and `loss`.
+
+    What the data are (label set, window) is not an argument: the data module tells it in `setup`, and it travels in
+    the checkpoint, so that prediction needs no data set.
+
+    Args:
+        network: image ``(batch, channels, *space)`` to logits ``(batch, classes, *space)``.
+        target: what the loss sees of several raters.
+        optimizer: makes the optimiser from parameters.
+        warmup: share of the training over which the learning rate rises; then it falls along a cosine to 0. The
+            training is as long as ``max_steps``, ``max_epochs`` or ``max_time`` of the trainer say, whichever ends it.
+        draws: how many draws validation and test take.
+        warm_start: a checkpoint whose weights of equal name and shape are taken at the start of ``fit``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        target: TargetStrategy | None = None,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        warmup: float = 0.1,
+        draws: int = 16,
+        warm_start: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= warmup < 1:
+            raise ProbsegError("E_SCHEMA", f"warmup must be a share from 0 to below 1, but is {warmup}")
+        self.network = network
+        self.target = AverageRaters() if target is None else target
+        self.optimizer = optimizer
+        self.warmup = warmup
+        self.draws = Draws(draws)
+        self.warm_start = warm_start
+        self.info: DatasetInfo | None = None
+        self.config: dict[str, Any] | None = None
+        self.evaluation: Evaluation | None = None
+        self.register_buffer("admissible", torch.zeros(0, 0, dtype=torch.bool), persistent=False)
+
+    # -- a family writes these two ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
+        """The predicted distribution; draw k is one function whatever the batch, slice or window.
+
+        Args:
+            image: ``(batch, channels, *space)`` normalised to 0..1.
+            draws: which draws to take.
+        """
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the training loss, all logged; the entry ``loss`` is minimised."""
+
+    # -- what a family may use ----------------------------------------------------------------------------------------
+
+    @property
+    def num_classes(self) -> int:
+        """C of the label set."""
+        return self._bound.labels.num_classes
+
+    @property
+    def _bound(self) -> DatasetInfo:
+        if self.info is None:
+            raise ProbsegError(
+                "E_UNBOUND", "the model knows no label set yet; fit it, load a checkpoint, or call bind(dataset.info)"
+            )
+        return self.info
+
+    def log_likelihood(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Log-likelihood of masks under logits, ``(batch, masks, *space)`` nats, groups and unknown included.
+
+        Args:
+            logits: ``(batch, masks or 1, classes, *space)``.
+            labels: ``(batch, masks, *space)`` dense labels.
+        """
+        if logits.shape[2] != self.num_classes:
+            raise ProbsegError(
+                "E_CLASS_MISMATCH",
+                f"the network gives {logits.shape[2]} classes but the label set has {self.num_classes}; "
+                "set num_classes of the network",
+            )
+        log_probs = torch.log_softmax(logits.float(), dim=2)
+        log_probs = log_probs.expand(-1, labels.shape[1], *log_probs.shape[2:])
+        return label_log_likelihood(log_probs, labels, self.admissible, dim=2)
+
+    def bind(self, info: DatasetInfo) -> None:
+        """Tell the model what its data are.
+
+        Raises:
+            ProbsegError: E_CLASS_MISMATCH when it was trained with other classes.
+        """
+        if self.info is not None and self.info.labels.names != info.labels.names:
+            raise ProbsegError(
+                "E_CLASS_MISMATCH",
+                f"the model was trained on classes {', '.join(self.info.labels.names)}, but the data have "
+                f"{', '.join(info.labels.names)}",
+            )
+        self.info = info if self.info is None else self.info
+        self.admissible = torch.from_numpy(info.labels.admissible).to(self.device)
+
+    # -- Lightning ----------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Take the label set from the data module and, before fitting, the weights to start from."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is not None and hasattr(datamodule, "info"):
+            self.bind(datamodule.info)
+        if stage == "fit" and self.warm_start is not None:
+            warm_start(self, read_checkpoint(Path(self.warm_start)))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; every term of the loss is logged as ``train/...``."""
+        terms = self.loss(batch)
+        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, batch_size=len(batch))
+        return terms["loss"]
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self.evaluation = Evaluation(self.num_classes, self.admissible).to(self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Compare the distribution with all raters."""
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log every figure as ``validation/...``."""
+        self._log_figures("validation")
+
+    def on_test_epoch_start(self) -> None:
+        """As validation."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """As validation."""
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log every figure as ``test/...``."""
+        self._log_figures("test")
+
+    def _evaluate(self, batch: Batch) -> SegmentationDistribution:
+        distribution = self(batch.image, self.draws)
+        assert self.evaluation is not None
+        self.evaluation.update(distribution, batch)
+        return distribution
+
+    def _log_figures(self, stage: str) -> None:
+        assert self.evaluation is not None
+        # sync_dist is off because the figures are computed from the statistics of all processes already
+        self.log_dict({f"{stage}/{k}": v for k, v in self.evaluation.compute().items()}, sync_dist=False)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, with warm-up and cosine decay by the step."""
+        optimizer = self.optimizer(self.parameters())
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: self._rate(self._progress()))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _progress(self) -> float:
+        """Share of the training that is over, by steps or by time, whichever is further."""
+        trainer = self._trainer
+        if trainer is None:
+            return 0.0
+        steps = trainer.estimated_stepping_batches
+        done = trainer.global_step / steps if steps and math.isfinite(steps) else 0.0
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's connector
+            if isinstance(callback, Timer) and callback._duration:
+                done = max(done, callback.time_elapsed() / callback._duration)
+        return min(done, 1.0)
+
+    def _rate(self, progress: float) -> float:
+        if progress < self.warmup:
+            return max(progress / self.warmup, 1e-2)
+        return 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what it takes to build this model again, in plain types."""
+        checkpoint["probseg"] = describe(self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the label set from the checkpoint."""
+        stored = cast(dict[str, Any], checkpoint.get("probseg") or {})
+        if self.info is None and stored.get("info"):
+            self.bind(DatasetInfo.from_dict(stored["info"], "the checkpoint"))

@@ -1,0 +1,136 @@
+"""The probabilistic U-Net: one network and a latent vector that says which reading it is."""
+
+from __future__ import annotations
+
+import torch
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.distributions import Independent, kl_divergence
+from torch.nn import functional as F
+
+from probseg.batch import Batch
+from probseg.distribution import Draws, SegmentationDistribution
+from probseg.errors import ProbsegError, warn
+from probseg.models.base import SegmentationModule
+from probseg.models.targets import Target, TargetStrategy
+from probseg.networks.gaussian import GaussianEncoder
+from probseg.networks.latent import LatentCombiner
+from probseg.networks.protocol import FeatureNetwork
+
+__all__ = ["ProbabilisticUNet"]
+
+_ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing
+
+
+class ProbabilisticUNet(SegmentationModule):
+    """Conditional variational autoencoder over segmentations (Kohl et al. 2018, arXiv:1806.05034).
+
+    A prior network sees the image, a posterior network the image and one rater's mask; a sample of the latent vector
+    z changes the U-Net's features. Minimised is, for each target mask y and averaged over the batch,
+
+        -sum over voxels of log p(y | x, z)  +  beta * KL(q(z | x, y) || p(z | x)),   z ~ q.
+
+    With `AverageRaters` every rater of an image has a posterior and a sample of its own in each step, which has the
+    same expectation as Kohl's random rater and less variance; the features are computed once.
+
+    Args:
+        network: a network with ``features`` and ``head``, such as `probseg.networks.UNet`.
+        target, optimizer, warmup, draws, warm_start: as in `SegmentationModule`.
+        latent: L, the length of z.
+        beta: weight of the KL term; 1 is the evidence lower bound.
+        encoder_channels: widths of prior and posterior network.
+        hidden: width of the combiner.
+        dimensions: 2 or 3.
+        num_classes: of the label set; the posterior sees one channel a class.
+        in_channels: channels of the image.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        target: TargetStrategy | None = None,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        warmup: float = 0.1,
+        draws: int = 16,
+        warm_start: str | None = None,
+        latent: int = 6,
+        beta: float = 1.0,
+        encoder_channels: tuple[int, ...] = (24, 48, 64),
+        hidden: int = 24,
+        dimensions: int = 2,
+        num_classes: int = 2,
+        in_channels: int = 1,
+    ) -> None:
+        super().__init__(network, target, optimizer, warmup, draws, warm_start)
+        if not isinstance(network, FeatureNetwork):
+            raise ProbsegError(
+                "E_SCHEMA",
+                f"ProbabilisticUNet needs a network with features and head, which {type(network).__name__} lacks; "
+                "use probseg.networks.UNet",
+            )
+        if latent < 1 or beta < 0:
+            raise ProbsegError("E_SCHEMA", f"latent must be at least 1 and beta at least 0, but are {latent} and {beta}")
+        self.unet: FeatureNetwork = network
+        self.latent = latent
+        self.beta = beta
+        self.prior = GaussianEncoder(in_channels, latent, encoder_channels, dimensions)
+        self.posterior = GaussianEncoder(in_channels + num_classes, latent, encoder_channels, dimensions)
+        self.combiner = LatentCombiner(network.feature_channels, latent, hidden, dimensions)
+        self._quiet_steps = 0
+
+    def _decode(self, features: Tensor, z: Tensor, space: tuple[int, ...]) -> Tensor:
+        """Latents ``(readings, batch, latent)`` to logits ``(readings, batch, classes, *space)``."""
+        return self.unet.head(self.combiner(features, z), space).unflatten(0, tuple(z.shape[:2]))
+
+    def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
+        """One model, ``draws.count`` readings; reading k has the same noise for every image."""
+        features = self.unet.features(image)
+        prior = self.prior(image)
+        noise = draws.noise(self.latent).to(image.device)[:, None]  # (readings, 1, latent)
+        z = prior.base_dist.loc + prior.base_dist.scale * noise
+        return SegmentationDistribution(self._decode(features, z, tuple(image.shape[2:]))[None])
+
+    def _posterior(self, image: Tensor, target: Target) -> Independent:
+        """q(z | x, y) for every target mask: a Gaussian over ``(masks * batch, latent)``, masks slowest."""
+        labels = target.labels.long()
+        leaf = F.one_hot(labels.clamp(max=self.num_classes - 1), self.num_classes).movedim(-1, 2)
+        admissible = self.admissible.to(image)
+        group = admissible / admissible.sum(dim=1, keepdim=True)
+        soft = group[labels].movedim(-1, 2) if len(admissible) > self.num_classes else leaf.to(image)
+        soft = torch.where(target.rated.unsqueeze(2), soft, 1.0 / self.num_classes) - 0.5  # centred, as in the paper
+        masks = soft.shape[1]
+        repeated = image.unsqueeze(0).expand(masks, *image.shape)
+        return self.posterior(torch.cat([repeated, soft.transpose(0, 1)], dim=2).flatten(0, 1))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Negative evidence lower bound an image, its two parts, and how many latent dimensions are in use."""
+        target = self.target(batch, self.num_classes)
+        size, masks = target.share.shape
+        prior, posterior = self.prior(batch.image), self._posterior(batch.image, target)
+        z = posterior.rsample().unflatten(0, (masks, size))
+        logits = self._decode(self.unet.features(batch.image), z, tuple(batch.image.shape[2:]))
+        likelihood = self.log_likelihood(logits.transpose(0, 1), target.labels) * target.rated
+        reconstruction = -(likelihood.flatten(2).sum(dim=2) * target.share).sum(dim=1).mean()
+        repeated = Independent(
+            torch.distributions.Normal(prior.base_dist.loc.repeat(masks, 1), prior.base_dist.scale.repeat(masks, 1)), 1
+        )
+        each = kl_divergence(posterior.base_dist, repeated.base_dist).unflatten(0, (masks, size))  # (m, b, latent)
+        kl = (each * target.share.T.unsqueeze(-1)).sum(dim=0).mean(dim=0)  # (latent,)
+        active = (kl > _ACTIVE_NATS).sum()
+        self._watch_collapse(int(active))
+        return {
+            "loss": reconstruction + self.beta * kl.sum(),
+            "reconstruction": reconstruction,
+            "kl": kl.sum(),
+            "active_units": active.float(),
+        }
+
+    def _watch_collapse(self, active: int) -> None:
+        """Warn when no latent dimension has carried anything for a hundred steps."""
+        self._quiet_steps = 0 if active else self._quiet_steps + 1
+        if self._quiet_steps == 100:
+            warn(
+                "W_LATENT_COLLAPSE",
+                "no latent dimension has carried information for 100 steps, so all readings are alike; lower beta, "
+                "start from a trained deterministic network (warm_start), or train longer",
+            )
