@@ -1,0 +1,35 @@
+"""What every test shares: settings that keep runs repeatable, and where the optional real data lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Set before any test module imports matplotlib, wandb or Lightning.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Two cores shared with a training make any deadline a coin toss; the same examples each time make a failure repeatable.
+settings.register_profile(
+    "probseg", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("probseg")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data(repository: Path) -> Path:
+    """Real data that are too large to ship, beside the checkout; the test is skipped where they are not."""
+    folder = repository.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the shared data are not beside this checkout")
+    return folder
