@@ -1,0 +1,71 @@
+"""Where figures are measured: around what anyone drew, because easy background drives every figure to nought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["MARGIN_MM", "MARGIN_PIXELS", "bounding_box", "dilated", "foreground", "union_region"]
+
+MARGIN_MM = 5.0
+MARGIN_PIXELS = 5.0
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    """The smallest box that holds every true voxel of ``mask``; None when there is none."""
+    box = []
+    for axis in range(mask.ndim):
+        line = np.flatnonzero(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
+        if len(line) == 0:
+            return None
+        box.append(slice(int(line[0]), int(line[-1]) + 1))
+    return tuple(box)
+
+
+def dilated(mask: NDArray[np.bool_], spacing_mm: Sequence[float] | None = None) -> NDArray[np.bool_]:
+    """Every voxel within 5 mm of a true voxel, or within 5 voxels where ``spacing_mm`` is None; same shape.
+
+    Distances are Euclidean between voxel centres, so the ball is anisotropic where the spacing is.
+    """
+    box = bounding_box(mask)
+    grown = np.zeros(mask.shape, dtype=bool)
+    if box is None:
+        return grown
+    spacing = (1.0,) * mask.ndim if spacing_mm is None else tuple(spacing_mm)
+    margin = MARGIN_PIXELS if spacing_mm is None else MARGIN_MM
+    reach = [int(margin / s + 1) for s in spacing]
+    wide = tuple(slice(max(0, b.start - r), b.stop + r) for b, r in zip(box, reach, strict=True))
+    # A little slack, so that a voxel at exactly 5 mm is inside whatever the rounding of the spacing.
+    grown[wide] = ndimage.distance_transform_edt(~mask[wide], sampling=spacing) <= margin * (1.0 + 1e-9)
+    return grown
+
+
+def foreground(masks: NDArray, num_classes: int, rated: NDArray | None = None) -> NDArray[np.bool_]:
+    """``space``: voxels that any mask of ``(raters, *space)`` calls a foreground class where it rated."""
+    drawn = (masks > 0) & (masks < num_classes)
+    return np.asarray((drawn if rated is None else drawn & rated).any(axis=0))
+
+
+def union_region(
+    masks: NDArray,
+    prediction: NDArray,
+    num_classes: int,
+    rated: NDArray | None = None,
+    spacing_mm: Sequence[float] | None = None,
+) -> NDArray[np.bool_]:
+    """The region of every calibration figure: foreground of any rater or of the prediction, dilated by 5 mm.
+
+    Args:
+        masks: ``(raters, *space)`` integer label maps.
+        prediction: ``space`` the predicted label map.
+        num_classes: C, background included.
+        rated: ``(raters, *space)`` booleans, None for everywhere.
+        spacing_mm: distance of neighbours along each axis of space; None dilates by 5 voxels.
+
+    Returns:
+        ``space`` booleans; nothing is true when nobody drew anything.
+    """
+    return dilated(foreground(masks, num_classes, rated) | (prediction > 0), spacing_mm)
