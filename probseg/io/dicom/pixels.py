@@ -1,0 +1,182 @@
+"""Stored pixels to Hounsfield units, slice by slice into one buffer."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID
+
+from probseg.errors import ProbsegError
+from probseg.io.dicom.elements import open_elements
+from probseg.io.dicom.headers import NATIVE, Slice
+from probseg.io.guard import check_size
+
+__all__ = ["AIR_HU", "check_decoder", "read_pixels", "stored_bytes"]
+
+AIR_HU = -1024
+_INT16 = np.iinfo(np.int16)
+_PACKAGE = {
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.91": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.201": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.202": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.203": "pylibjpeg-openjpeg",
+}
+# What pydicom's decoders raise on broken streams; anything else is a bug and may show itself.
+_DECODER_FAULTS = (
+    ValueError,
+    NotImplementedError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    OSError,
+)
+
+
+def check_decoder(item: Slice) -> None:
+    """Refuse a compressed slice that nothing installed can decode with E_NO_DECODER."""
+    if item.syntax in NATIVE:
+        return
+    uid = UID(item.syntax)
+    try:
+        available = get_decoder(uid).is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        name = uid.name if uid.is_transfer_syntax and not uid.is_private else "an unknown transfer syntax"
+        package = _PACKAGE.get(item.syntax, "python-gdcm")
+        raise ProbsegError(
+            "E_NO_DECODER",
+            f"'{item.path}' is compressed as {name}, which needs a decoder: pip install {package}, or 'probseg[dicom]'",
+        )
+
+
+def stored_bytes(item: Slice) -> bytes:
+    """The bytes of a slice as they lie in the file, compressed or not."""
+    opened = open_elements(item.path, item.path.stat().st_size)
+    if opened is None:
+        raise ProbsegError("E_DICOM_CORRUPT", f"'{item.path}' changed while it was read")
+    with opened.stream as stream:
+        if item.pixel_length is None or item.syntax not in NATIVE:
+            stream.seek(item.pixel_offset)
+            return stream.read()
+        stream.seek(item.pixel_offset + item.frame * item.frame_bytes)
+        data = stream.read(item.frame_bytes)
+    if len(data) < item.frame_bytes:
+        raise ProbsegError("E_DICOM_TRUNCATED", f"'{item.path}' became shorter while it was read")
+    return data
+
+
+def read_pixels(slices: Sequence[Slice], path: Path) -> tuple[NDArray, list[str]]:
+    """HU of slices in the order given.
+
+    Returns:
+        ``(slices, rows, columns)``, int16; float32 only where a rescale gives fractions or values beyond int16.
+        Padding is -1024. And the codes of warnings that came up.
+
+    Raises:
+        ProbsegError: E_TOO_LARGE, E_NO_DECODER, E_DECODE, E_DICOM_TRUNCATED.
+    """
+    first = slices[0]
+    whole = all(s.slope == int(s.slope) and s.intercept == int(s.intercept) for s in slices)
+    shape = (len(slices), first.rows, first.columns)
+    check_size(path, int(np.prod(shape, dtype=object)) * (2 if whole else 4))
+    volume: NDArray = np.empty(shape, dtype=np.int16 if whole else np.float32)
+    decoded: dict[Path, NDArray] = {}
+    codes: list[str] = []
+    for k, item in enumerate(slices):
+        if item.syntax in NATIVE:
+            stored = _native(item)
+        else:
+            if item.path not in decoded:  # frames of one file follow one another, so one decoded file is enough
+                decoded = {item.path: _decode(item, codes)}
+            stored = decoded[item.path][item.frame]
+        hu = _to_hu(item, stored)
+        if volume.dtype == np.int16 and hu.dtype != np.int16 and not _fits(hu):
+            check_size(path, volume.nbytes * 2)
+            volume = volume.astype(np.float32)
+        volume[k] = hu
+    return volume, codes
+
+
+def _native(item: Slice) -> NDArray:
+    kind = ("i" if item.signed else "u") + str(item.bits_allocated // 8)
+    flat = np.frombuffer(stored_bytes(item), dtype=(">" if item.big else "<") + kind)
+    return flat.reshape(item.rows, item.columns).astype(kind, copy=False)
+
+
+def _decode(item: Slice, codes: list[str]) -> NDArray:
+    """All frames of a compressed file, ``(frames, rows, columns)``."""
+    check_decoder(item)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            array = pydicom.dcmread(item.path, force=True).pixel_array
+        except (*_DECODER_FAULTS, struct.error) as error:
+            raise ProbsegError(
+                "E_DECODE", f"the compressed pixels of '{item.path}' are damaged; export it again"
+            ) from error
+    if caught:
+        codes.append("W_DECODER")
+    if array.shape[-2:] != (item.rows, item.columns) or array.ndim not in (2, 3):
+        raise ProbsegError(
+            "E_DECODE", f"the pixels of '{item.path}' decode to {array.shape}, not to {(item.rows, item.columns)}"
+        )
+    return array.reshape(-1, item.rows, item.columns)
+
+
+def _to_hu(item: Slice, raw: NDArray) -> NDArray:
+    """Stored values to HU: only the stored bits count, padding is air."""
+    stored = _stored_bits(item, raw)
+    padded = None
+    if item.padding is not None:
+        low, high = item.padding
+        least = -(1 << (item.bits_stored - 1)) if item.signed else 0
+        fits = least <= low and high < least + (1 << item.bits_stored)
+        candidates = stored if fits else raw
+        padded = (candidates >= low) & (candidates <= high)
+    if item.slope == int(item.slope) and item.intercept == int(item.intercept):
+        hu = _rescale_whole(stored, int(item.slope), int(item.intercept), padded)
+    else:
+        hu = (stored.astype(np.float64) * item.slope + item.intercept).astype(np.float32)
+    if padded is not None:
+        hu[padded] = AIR_HU
+    return hu
+
+
+def _rescale_whole(stored: NDArray, slope: int, intercept: int, padded: NDArray | None) -> NDArray:
+    """int16 where the values fit (padding does not count), else int64."""
+    seen = stored if padded is None else stored[~padded]
+    ends = [int(v) * slope + intercept for v in (seen.min(), seen.max())] if seen.size else [0]
+    if min(ends) >= _INT16.min and max(ends) <= _INT16.max:
+        # modulo 2^16 the sum is right even where a step leaves int16
+        wrapped = stored.astype(np.int16) if stored.dtype.itemsize > 2 else stored.astype(np.uint16).view(np.int16)
+        with np.errstate(over="ignore"):
+            hu = wrapped * np.int16((slope + 2**15) % 2**16 - 2**15) if slope != 1 else wrapped.copy()
+            hu += np.int16((intercept + 2**15) % 2**16 - 2**15)
+        return hu
+    return stored.astype(np.int64) * slope + intercept
+
+
+def _fits(hu: NDArray) -> bool:
+    return hu.dtype.kind == "i" and int(hu.min()) >= _INT16.min and int(hu.max()) <= _INT16.max
+
+
+def _stored_bits(item: Slice, raw: NDArray) -> NDArray:
+    """Clear what lies outside of the stored bits (old overlays), and keep the sign."""
+    if item.bits_stored == item.bits_allocated or item.syntax not in NATIVE:
+        return raw
+    width = item.bits_allocated
+    left = max(width - 1 - item.high_bit, 0)
+    return (raw << left) >> (width - item.bits_stored)

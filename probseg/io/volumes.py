@@ -1,0 +1,142 @@
+"""An image or a mask from whatever file it is in, on the canonical grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.case import Geometry, reorient, to_canonical
+from probseg.errors import ProbsegError
+from probseg.io.guard import file_size, is_folder, is_nifti_name
+
+__all__ = ["read_image", "read_mask"]
+
+# Programs that convert a scan round its positions differently; a fiftieth of a voxel moves no boundary.
+_TOLERANCE = 0.02
+
+
+def read_image(path: str | Path, dimensions: int = 3, series: str | None = None) -> tuple[NDArray, Geometry, Geometry]:
+    """Read a scan: a folder of DICOM files, one DICOM file, or a NIfTI file.
+
+    Args:
+        path: a name that ends in .nii or .nii.gz, in any letter case, is NIfTI; everything else is DICOM.
+        dimensions: 3 for a volume; 2 for a single image, which then must have one slice.
+        series: which series of a DICOM folder, by the short name that the error for several series gives.
+
+    Returns:
+        The array in canonical axes ``(slices, rows, columns)`` or ``(rows, columns)``: int16 where it holds whole
+        numbers that fit, else float32; its geometry; and its geometry as stored, before it was turned.
+
+    Raises:
+        ProbsegError: the codes of `probseg.io.guard`, `probseg.io.nifti.read` and `probseg.io.dicom.read_series`;
+            E_NONFINITE and E_TOO_FEW_SLICES.
+    """
+    path = Path(path)
+    if is_folder(path) and not is_nifti_name(path):
+        return _dicom(path, dimensions, series)
+    file_size(path)
+    if not is_nifti_name(path):
+        return _dicom(path, dimensions, series)
+    from probseg.io import nifti
+
+    if series is not None:
+        raise ProbsegError("E_SCHEMA", f"'{path}' is NIfTI and has no series; leave the choice of a series out")
+    array, stored = nifti.read(path)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        wrong = int((~np.isfinite(array)).sum())
+        raise ProbsegError("E_NONFINITE", f"'{path}' has {wrong} voxels that are NaN or infinite; repair the image")
+    return _finish(path, _compact(array, path), stored, dimensions)
+
+
+def _dicom(path: Path, dimensions: int, series: str | None) -> tuple[NDArray, Geometry, Geometry]:
+    from probseg.io import dicom
+
+    array, stored = dicom.read_series(path, series, single=dimensions == 2)
+    return _finish(path, array, stored, dimensions)
+
+
+def _finish(path: Path, array: NDArray, stored: Geometry, dimensions: int) -> tuple[NDArray, Geometry, Geometry]:
+    """To canonical axes; a single image stays as it is stored and loses its axis of one slice."""
+    if dimensions == 3:
+        if min(stored.shape) < 2:
+            raise ProbsegError(
+                "E_TOO_FEW_SLICES", f"'{path}' has shape {stored.shape}; a volume has two or more slices"
+            )
+        return (*to_canonical(array, stored), stored)
+    if stored.shape[0] != 1:
+        raise ProbsegError("E_NDIM", f"'{path}' has {stored.shape[0]} slices, but a dataset of 2 dimensions needs one")
+    assert stored.spacing is not None  # both readers know it
+    flat = replace(stored, shape=stored.shape[1:], spacing=stored.spacing[1:], slice_thickness_mm=stored.spacing[0])
+    return array[0], flat, flat
+
+
+def _compact(array: NDArray, path: Path) -> NDArray:
+    """int16 where every value is whole and fits, so that a volume does not depend on how it was stored."""
+    if array.dtype == np.int16:
+        return array
+    limits = np.iinfo(np.int16)
+    low, high = array.min(), array.max()
+    if low >= limits.min and high <= limits.max:
+        small = array.astype(np.int16)
+        if array.dtype.kind in "iu" or bool((small == array).all()):
+            return small
+    if array.dtype.kind == "f" and max(abs(float(low)), abs(float(high))) > float(np.finfo(np.float32).max):
+        raise ProbsegError("E_NONFINITE", f"'{path}' has voxels beyond the range of float32; repair the image")
+    return array if array.dtype.kind in "iu" else array.astype(np.float32, copy=False)
+
+
+def read_mask(path: str | Path, geometry: Geometry, what: str) -> NDArray:
+    """Read a mask onto the grid of its image; nothing is interpolated.
+
+    Args:
+        path: NIfTI file.
+        geometry: of the image, as `read_image` returns it.
+        what: names the mask in errors, for example "the mask of rater 'A' of case 'LIDC-0007'".
+
+    Returns:
+        The values of the file, shape ``geometry.shape``, whatever integer or real type the file has.
+
+    Raises:
+        ProbsegError: E_WRONG_EXTENSION, the codes of `probseg.io.nifti.read`, E_NONFINITE, E_SHAPE_MISMATCH,
+            E_AFFINE_MISMATCH.
+    """
+    from probseg.io import nifti
+
+    path = Path(path)
+    if not is_folder(path) and not is_nifti_name(path):
+        raise ProbsegError("E_WRONG_EXTENSION", f"{what} must be a .nii or .nii.gz file, but is '{path}'")
+    array, stored = nifti.read(path)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        wrong = int((~np.isfinite(array)).sum())
+        raise ProbsegError("E_NONFINITE", f"{what} ('{path}') has {wrong} voxels that are NaN or infinite")
+    if geometry.dimensions == 2:
+        flat = array[0]
+        if stored.shape[0] != 1 or flat.shape != geometry.shape:
+            raise _misfit(what, path, stored.shape, geometry.shape)
+        return flat
+    turned, grid = reorient(array, stored, geometry.direction)
+    if grid.shape != geometry.shape:
+        raise _misfit(what, path, grid.shape, geometry.shape)
+    if not grid.close_to(geometry, _TOLERANCE):
+        raise ProbsegError(
+            "E_AFFINE_MISMATCH",
+            f"{what} ('{path}') lies elsewhere than its image: their voxels are up to "
+            f"{_farthest(grid, geometry):.3g} mm apart; resample the mask to the image grid first",
+        )
+    return turned
+
+
+def _misfit(what: str, path: Path, found: tuple[int, ...], wanted: tuple[int, ...]) -> ProbsegError:
+    return ProbsegError(
+        "E_SHAPE_MISMATCH",
+        f"{what} ('{path}') has shape {found} but its image has {wanted}; resample the mask to the image grid first",
+    )
+
+
+def _farthest(a: Geometry, b: Geometry) -> float:
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in a.shape])).reshape(3, -1)
+    difference = (a.affine - b.affine) @ np.vstack([corners, np.ones(corners.shape[1])])
+    return float(np.sqrt((difference[:3] ** 2).sum(axis=0)).max())
