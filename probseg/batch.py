@@ -25,6 +25,7 @@ class Example:
         index: position of this example in its data set; tells repeated examples apart from distinct ones.
         patient: number of the patient, the unit of every bootstrap.
         case_id, site: names for tables.
+        spacing_mm: ``(axes of space,)``, NaN where unknown.
     """
 
     image: Tensor
@@ -34,6 +35,7 @@ class Example:
     patient: int
     case_id: str
     site: str
+    spacing_mm: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Batch:
         masks: ``(batch, raters, *space)`` uint8, dense labels; 0 where not rated.
         rated: ``(batch, raters, *space)`` bool.
         index, patient: ``(batch,)`` int64, see `Example`.
+        spacing_mm: ``(batch, axes of space)``, NaN where unknown.
         case_ids, sites: ``batch`` names.
     """
 
@@ -53,6 +56,7 @@ class Batch:
     rated: Tensor
     index: Tensor
     patient: Tensor
+    spacing_mm: Tensor
     case_ids: tuple[str, ...]
     sites: tuple[str, ...]
 
@@ -97,6 +101,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         rated,
         torch.tensor([e.index for e in examples]),
         torch.tensor([e.patient for e in examples]),
+        torch.stack([e.spacing_mm for e in examples]),
         tuple(e.case_id for e in examples),
         tuple(e.site for e in examples),
     )

@@ -1,0 +1,146 @@
+"""What Lightning trains, validates, tests and predicts on: a dataset, split by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, RandomSampler
+
+from probseg.batch import Batch, collate
+from probseg.case import Case
+from probseg.data.examples import Examples
+from probseg.data.transforms import Transform
+from probseg.errors import ProbsegError
+from probseg.manifest import open_dataset
+from probseg.records import Dataset, DatasetInfo
+
+__all__ = ["CaseList", "MultiRaterData"]
+
+
+class MultiRaterData(LightningDataModule):
+    """Images of a dataset with the masks of all raters, in batches.
+
+    The splits of the dataset are used as they are: ``train`` for fitting, ``validation`` while fitting, ``test`` for
+    test and prediction. ``calibration`` is left for what is fitted after training.
+
+    Args:
+        root: a dataset folder, an NPZ stack, or ``lidc-sample``, the sample that comes with the package.
+        batch_size: examples a batch; test and validation use twice as many.
+        slices: train a 2-D network on the slices of volumes.
+        crop: size of training patches along each axis; None for whole images.
+        foreground: share of patches placed on what some rater drew.
+        transforms: random changes of training examples, in order.
+        epoch_length: examples an epoch; None for each example once.
+        sites: use only the cases of these sites; None for all.
+        num_workers: loader processes; 0 loads in the training process, which small images do best.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 16,
+        slices: bool = False,
+        crop: list[int] | None = None,
+        foreground: float = 0.5,
+        transforms: list[Transform] | None = None,
+        epoch_length: int | None = None,
+        sites: list[str] | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or not 0 <= foreground <= 1 or (epoch_length is not None and epoch_length < 1):
+            raise ProbsegError(
+                "E_SCHEMA",
+                "batch_size and epoch_length must be at least 1 and foreground within 0 to 1, but are "
+                f"{batch_size}, {epoch_length} and {foreground}",
+            )
+        self.dataset = open_dataset(root)
+        self.batch_size = batch_size
+        self.slices = slices
+        self.crop = crop
+        self.foreground = foreground
+        self.transforms = transforms or []
+        self.epoch_length = epoch_length
+        self.sites = sites
+        self.num_workers = num_workers
+        self._made: dict[str, Examples] = {}
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What the model needs to know of the data."""
+        return self.dataset.info
+
+    def part(self, split: str) -> Dataset:
+        """The cases of one split at the chosen sites."""
+        return self.dataset.select(splits=[split], sites=self.sites)
+
+    def examples(self, split: str) -> Examples:
+        """The examples of one split, read once; only those of ``train`` are cropped and changed."""
+        if split not in self._made:
+            patients = {name: k for k, name in enumerate(self.dataset.patients)}
+            training = split == "train"
+            self._made[split] = Examples(
+                self.part(split),
+                patients,
+                self.slices,
+                self.crop if training else None,
+                self.foreground,
+                self.transforms if training else (),
+            )
+        return self._made[split]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled; an incomplete last batch is left out unless it is the only one."""
+        examples = self.examples("train")
+        if not examples.one_shape:
+            raise ProbsegError("E_SHAPE_MISMATCH", "training images differ in shape; set data.crop to a patch size")
+        length = self.epoch_length or len(examples)
+        return DataLoader(
+            examples,
+            batch_size=self.batch_size,
+            sampler=RandomSampler(examples, num_samples=length),
+            drop_last=length >= self.batch_size,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _whole(self, split: str) -> DataLoader[Batch]:
+        examples = self.examples(split)
+        return DataLoader(
+            examples,
+            batch_size=2 * self.batch_size if examples.one_shape else 1,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Whole images of ``validation``."""
+        return self._whole("validation")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Whole images of ``test``."""
+        return self._whole("test")
+
+    def predict_dataloader(self) -> DataLoader[Case]:
+        """Whole cases of ``test``, one at a time."""
+        return DataLoader(CaseList(list(self.part("test"))), batch_size=None)
+
+
+class CaseList(Sequence[Case]):
+    """Cases as a map-style data set.
+
+    Args:
+        cases: in memory.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self._cases = cases
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # Sequence overloads int and slice
+        """One case."""
+        return self._cases[index]

@@ -1,0 +1,42 @@
+"""CSV tables that spreadsheets and pandas read alike."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from probseg.io.atomic import write_text
+
+__all__ = ["write_csv"]
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a tidy table atomically, UTF-8, line ends ``\\n``.
+
+    Floats get 6 significant digits; NaN and None are empty cells. A text that begins with ``= + - @``, a tab or a
+    carriage return gets an apostrophe in front: a spreadsheet would run it as a formula.
+
+    Raises:
+        ProbsegError: E_NOT_WRITABLE where the folder cannot be written.
+        ValueError: when a row has more or fewer cells than there are columns.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"a row of {len(row)} cells does not fit the {len(columns)} columns {', '.join(columns)}")
+        writer.writerow([_cell(value) for value in row])
+    write_text(path, text.getvalue())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,73 @@
+"""All figures at once: what validation and test of every family compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from probseg.analysis.bootstrap import Interval
+from probseg.batch import Batch
+from probseg.distribution import SegmentationDistribution
+from probseg.io.tables import write_csv
+from probseg.metrics.base import CaseMetric
+from probseg.metrics.calibration import CalibrationScores
+from probseg.metrics.energy import EnergyDistances
+from probseg.metrics.likelihood import RaterLikelihood
+from probseg.metrics.overlap import OverlapScores
+
+__all__ = ["Evaluation"]
+
+
+class Evaluation(nn.Module):
+    """The metrics of a stage, updated together.
+
+    Args:
+        num_classes: C, background included.
+        admissible: ``(labels, classes)`` bool.
+        readings: see `EnergyDistances`.
+    """
+
+    def __init__(self, num_classes: int, admissible: Tensor, readings: int = 1) -> None:
+        super().__init__()
+        self.calibration = CalibrationScores(num_classes)
+        self.metrics: list[CaseMetric] = [
+            EnergyDistances(num_classes, readings),
+            OverlapScores(num_classes),
+            RaterLikelihood(admissible),
+            self.calibration,
+        ]
+        self.registered = nn.ModuleList(self.metrics)
+
+    def update(self, distribution: SegmentationDistribution, batch: Batch) -> None:
+        """Add a batch to every metric."""
+        for metric in self.metrics:
+            metric.update(distribution, batch.masks, batch.rated, batch.index, batch.patient, batch.spacing_mm)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Every figure over the cases of all processes."""
+        return {name: value for metric in self.metrics for name, value in metric.compute().items()}
+
+    def intervals(self, samples: int = 1000) -> dict[str, Interval]:
+        """Every figure with its 95 % patient-bootstrap interval."""
+        return {name: value for metric in self.metrics for name, value in metric.intervals(samples).items()}
+
+    def index(self) -> NDArray[np.int64]:
+        """Which cases, in the order of `per_case`."""
+        return self.metrics[0].cases()[0]
+
+    def per_case(self) -> dict[str, NDArray[np.float64]]:
+        """Every figure of every case."""
+        return {name: value for metric in self.metrics for name, value in metric.per_case().items()}
+
+    def write_reliability(self, path: Path, family: str) -> None:
+        """The reliability curve as a table; empty bins have count 0 and no confidence or frequency."""
+        bins = self.calibration.reliability()
+        edges = np.linspace(0, 1, len(bins) + 1)
+        rows = [
+            (family, k, edges[k], edges[k + 1], *((c / n, h / n) if n else (np.nan, np.nan)), int(n))
+            for k, (c, h, n) in enumerate(bins)
+        ]
+        write_csv(path, ("family", "bin", "low", "high", "confidence", "frequency", "count"), rows)
