@@ -1,0 +1,121 @@
+"""From axes to what a page can hold: PNG as a data URI, SVG that takes the page's colours."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from probseg.report import plots
+from probseg.report.results import RunResult
+
+__all__ = ["colour_stops", "forest_svg", "panel", "reliability_svg"]
+
+_STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: the page's font, searchable, crisp in print
+    "font.family": "sans-serif",
+    "font.size": 12.0,
+    "axes.titlesize": 12.0,
+    "axes.titleweight": "bold",
+    "axes.titlecolor": plots.INK,
+    "axes.titlelocation": "left",
+    "text.color": plots.INK,
+    "axes.labelcolor": plots.MUTED,
+}
+_PAGE_COLOURS = {
+    plots.INK: "var(--ink)",
+    plots.MUTED: "var(--muted)",
+    plots.LINE: "var(--line)",
+    plots.ACCENT: "var(--accent)",
+}
+
+
+def panel(draw: Callable[[Axes], object], shape: tuple[int, int], width: int) -> str:
+    """A picture without frame or text, as a PNG data URI.
+
+    Args:
+        draw: draws on the axes it is given.
+        shape: ``(rows, columns)`` of what is drawn; small images are enlarged by a whole factor so that pixels stay
+            square and sharp.
+        width: wished width in pixels.
+    """
+    rows, columns = shape
+    factor = max(width // columns, 1) if columns <= width else width / columns
+    size = (max(round(columns * factor), 1), max(round(rows * factor), 1))
+    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="black")
+    canvas = FigureCanvasAgg(figure)
+    draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)))
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    small = pixels.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def forest_svg(runs: Sequence[RunResult], metrics: Sequence[tuple[str, str]], description: str) -> str:
+    """Every family's figure and interval, one small plot a metric (name, heading) side by side, as inline SVG."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(15.0, (70 + 26 * len(runs)) / 72))
+        all_axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        for axes, (metric, heading) in zip(all_axes, metrics, strict=True):
+            plots.forest(runs, axes, metric)
+            axes.set_title(heading, pad=12)
+            axes.spines["left"].set_visible(False)
+        all_axes[0].tick_params(axis="y", labelcolor=plots.INK, pad=10)
+        height = 70 + 26 * len(runs)
+        figure.subplots_adjust(left=0.165, right=0.985, top=1 - 36 / height, bottom=26 / height, wspace=0.14)
+        return _svg(figure, "forest", description)
+
+
+def reliability_svg(runs: Sequence[RunResult], description: str) -> str:
+    """The reliability curves, one small plot a family, as inline SVG."""
+    columns = min(max(len(runs), 4), 5)
+    lines = -(-len(runs) // columns)
+    with mpl.rc_context(_STYLE):
+        side = 1080 / columns
+        figure = Figure(figsize=(15.0, lines * (side + 12) / 72))
+        grid = figure.subplots(lines, columns, squeeze=False)
+        for axes, run in zip(grid.flat, runs, strict=False):
+            plots.reliability(run, axes)
+            axes.set_title(run.title, pad=10)
+            axes.set_xlabel("stated probability")
+        for axes in grid.flat[len(runs) :]:
+            axes.set_visible(False)
+        for line in grid:
+            line[0].set_ylabel("share of raters who agree")
+        figure.subplots_adjust(
+            left=0.045, right=0.99, wspace=0.2, top=1 - 30 / (lines * side), bottom=44 / (lines * side), hspace=0.35
+        )
+        return _svg(figure, "reliability", description)
+
+
+def colour_stops(name: str, count: int = 12) -> str:
+    """A colour map as stops of a CSS gradient."""
+    return ", ".join(mpl.colors.to_hex(mpl.colormaps[name](x)) for x in np.linspace(0.0, 1.0, count))
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """Inline SVG: the page's font and colours, identifiers of its own, a description for those who cannot see it."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name, "svg.id": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    used = set(re.findall(r"#([\w.-]+)", text))  # matplotlib names every group; two pictures would share those names
+    text = re.sub(r' id="([\w.-]+)"', lambda m: m.group() if m.group(1) in used else "", text)
+    for colour, page_colour in _PAGE_COLOURS.items():
+        text = text.replace(colour, page_colour)
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
+    text = re.sub(r"(font: )((?:bold )?[\d.]+px) [^;\"]*", r"\1\2 var(--font)", text)
+    escaped = description.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return re.sub(r"<svg ", f'<svg role="img" aria-label="{escaped}" ', text, count=1)
