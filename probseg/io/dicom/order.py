@@ -18,7 +18,7 @@ from probseg.io.dicom.pixels import stored_bytes
 __all__ = ["choose_series", "order_slices", "short_uid", "single_geometry"]
 
 _RELATIVE = 1e-3  # of the spacing
-_JITTER_MM = 0.011  # both neighbours rounded to hundredths of a millimetre
+_JITTER_MM = 0.021  # positions rounded by up to 0.005 mm: two in a step, two in the typical one
 
 
 def short_uid(uid: str) -> str:
