@@ -22,9 +22,9 @@ LAYERS = (
     {"batch", "distribution", "maps"},
     {"data", "networks", "metrics"},
     {"models"},
-    {"inference"},
+    {"inference", "results"},
     {"report"},
-    {"demo", "commands", "cli", "__main__"},
+    {"training", "demo", "commands", "cli", "__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 WITHOUT_TORCH = set().union(*LAYERS[: RANK["analysis"] + 1])

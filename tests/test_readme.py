@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import probseg
+from probseg.cli import main
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e"
 
@@ -119,3 +120,12 @@ def test_configs_that_the_readme_names_exist(repository: Path) -> None:
     named = set(re.findall(r"experiments/[\w/]+\.yaml", (repository / "README.md").read_text(encoding="utf-8")))
     assert named
     assert sorted(name for name in named if not (repository / name).is_file()) == []
+
+
+def test_commands_that_the_readme_names_exist(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^probseg +([a-z]+)", text, flags=re.MULTILINE)) | {"demo"}
+    assert main(["--help"]) == 0
+    known = set(re.findall(r"^  ([a-z]+) ", capsys.readouterr().out, flags=re.MULTILINE))
+    assert named >= {"fit", "test", "predict", "agreement", "report"}
+    assert named - known == set()
