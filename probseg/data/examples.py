@@ -29,6 +29,9 @@ class Examples(TorchDataset[Example]):
         crop: size of a random patch, None for the whole image.
         foreground: share of the patches that are placed on a voxel that some rater drew.
         transforms: applied in order after cropping.
+
+    Attributes:
+        patient_ids: number of a patient to its name.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Examples(TorchDataset[Example]):
         self.crop = tuple(crop) if crop else None
         self.foreground = foreground
         self.transforms = tuple(transforms)
+        self.patient_ids = {number: name for name, number in patients.items()}
         self._examples: list[Example] = []
         for record in dataset.records:
             for example in _examples_of(dataset.load(record), dataset.info, slices):
@@ -61,7 +65,7 @@ class Examples(TorchDataset[Example]):
         return self.crop is not None or len({e.image.shape for e in self._examples}) == 1
 
     def __getitem__(self, index: int) -> Example:
-        """One example; 8-bit and 16-bit images become floats only now."""
+        """One example, cropped and changed where asked."""
         example = self._examples[index]
         if self.crop is not None:
             example = random_patch(example, self.crop, self.foreground)

@@ -90,6 +90,16 @@ class CaseMetric(Metric, ABC):
         patient = patient[first]
         return index, np.where(patient < 0, np.arange(len(patient)) + patient.max(initial=0) + 1, patient), sums[first]
 
+    def pool(self, group: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
+        """Replace cases that ``group`` maps to the same number by one case with the mean of their statistics."""
+        index, patient, sums = self.cases()
+        names, first, inverse = np.unique(group(index), return_index=True, return_inverse=True)
+        pooled = np.zeros((len(names), sums.shape[1]))
+        np.add.at(pooled, inverse, sums)
+        pooled /= np.bincount(inverse)[:, None]
+        self.index, self.patient = [torch.from_numpy(names)], [torch.from_numpy(patient[first])]
+        self.sums = [torch.from_numpy(pooled)]
+
     def compute(self) -> dict[str, Tensor]:
         """Every figure over all cases, float64; NaN where nothing counted."""
         _, _, sums = self.cases()

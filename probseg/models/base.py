@@ -143,7 +143,7 @@ class SegmentationModule(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
-        self.evaluation = Evaluation(self.num_classes, self.admissible).to(self.device)
+        self.evaluation = Evaluation(self.num_classes, self.admissible, self.draws.count).to(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Compare the distribution with all raters."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn import functional as F
 
 from probseg.batch import Batch
@@ -38,6 +38,10 @@ class ProbabilisticUNet(SegmentationModule):
         target, optimizer, warmup, draws, warm_start: as in `SegmentationModule`.
         latent: L, the length of z.
         beta: weight of the KL term; 1 is the evidence lower bound.
+        prior_weight: weight of a further term, the cross entropy of the mean probabilities over ``prior_samples``
+            samples of the prior (the hybrid objective of Sohn et al. 2015, NeurIPS): training then sees what
+            prediction does, which calibrates the mean. 0, the default, is Kohl's objective.
+        prior_samples: how many samples that term takes.
         encoder_channels: widths of prior and posterior network.
         hidden: width of the combiner.
         dimensions: 2 or 3.
@@ -55,6 +59,8 @@ class ProbabilisticUNet(SegmentationModule):
         warm_start: str | None = None,
         latent: int = 6,
         beta: float = 1.0,
+        prior_weight: float = 0.0,
+        prior_samples: int = 8,
         encoder_channels: tuple[int, ...] = (24, 48, 64),
         hidden: int = 24,
         dimensions: int = 2,
@@ -68,11 +74,17 @@ class ProbabilisticUNet(SegmentationModule):
                 f"ProbabilisticUNet needs a network with features and head, which {type(network).__name__} lacks; "
                 "use probseg.networks.UNet",
             )
-        if latent < 1 or beta < 0:
-            raise ProbsegError("E_SCHEMA", f"latent must be at least 1 and beta at least 0, but are {latent} and {beta}")
+        if latent < 1 or beta < 0 or prior_weight < 0 or prior_samples < 1:
+            raise ProbsegError(
+                "E_SCHEMA",
+                "latent and prior_samples must be at least 1, beta and prior_weight at least 0, but are "
+                f"{latent}, {prior_samples}, {beta} and {prior_weight}",
+            )
         self.unet: FeatureNetwork = network
         self.latent = latent
         self.beta = beta
+        self.prior_weight = prior_weight
+        self.prior_samples = prior_samples
         self.prior = GaussianEncoder(in_channels, latent, encoder_channels, dimensions)
         self.posterior = GaussianEncoder(in_channels + num_classes, latent, encoder_channels, dimensions)
         self.combiner = LatentCombiner(network.feature_channels, latent, hidden, dimensions)
@@ -106,31 +118,41 @@ class ProbabilisticUNet(SegmentationModule):
         """Negative evidence lower bound an image, its two parts, and how many latent dimensions are in use."""
         target = self.target(batch, self.num_classes)
         size, masks = target.share.shape
+        space = tuple(batch.image.shape[2:])
+        features = self.unet.features(batch.image)
         prior, posterior = self.prior(batch.image), self._posterior(batch.image, target)
-        z = posterior.rsample().unflatten(0, (masks, size))
-        logits = self._decode(self.unet.features(batch.image), z, tuple(batch.image.shape[2:]))
-        likelihood = self.log_likelihood(logits.transpose(0, 1), target.labels) * target.rated
-        reconstruction = -(likelihood.flatten(2).sum(dim=2) * target.share).sum(dim=1).mean()
-        repeated = Independent(
-            torch.distributions.Normal(prior.base_dist.loc.repeat(masks, 1), prior.base_dist.scale.repeat(masks, 1)), 1
-        )
-        each = kl_divergence(posterior.base_dist, repeated.base_dist).unflatten(0, (masks, size))  # (m, b, latent)
+        logits = self._decode(features, posterior.rsample().unflatten(0, (masks, size)), space)
+        likelihood = self.log_likelihood(logits.transpose(0, 1), target.labels)
+        terms = {"reconstruction": self._reconstruction(likelihood, target)}
+        each = kl_divergence(posterior.base_dist, _repeated(prior, masks)).unflatten(0, (masks, size))
         kl = (each * target.share.T.unsqueeze(-1)).sum(dim=0).mean(dim=0)  # (latent,)
-        active = (kl > _ACTIVE_NATS).sum()
-        self._watch_collapse(int(active))
-        return {
-            "loss": reconstruction + self.beta * kl.sum(),
-            "reconstruction": reconstruction,
-            "kl": kl.sum(),
-            "active_units": active.float(),
-        }
+        terms["kl"] = kl.sum()
+        terms["active_units"] = (kl.detach() > _ACTIVE_NATS).sum().float()
+        self._watch_collapse(terms["active_units"])
+        loss = terms["reconstruction"] + self.beta * terms["kl"]
+        if self.prior_weight:
+            sampled = self._decode(features, prior.rsample((self.prior_samples,)), space)
+            mean = torch.logsumexp(torch.log_softmax(sampled.float(), dim=2), dim=0)  # up to a constant
+            terms["prior"] = self._reconstruction(self.log_likelihood(mean.unsqueeze(1), target.labels), target)
+            loss = loss + self.prior_weight * terms["prior"]
+        return {"loss": loss, **terms}
 
-    def _watch_collapse(self, active: int) -> None:
+    @staticmethod
+    def _reconstruction(likelihood: Tensor, target: Target) -> Tensor:
+        """Summed over rated voxels, averaged over target masks by their share and over the batch."""
+        return -((likelihood * target.rated).flatten(2).sum(dim=2) * target.share).sum(dim=1).mean()
+
+    def _watch_collapse(self, active: Tensor) -> None:
         """Warn when no latent dimension has carried anything for a hundred steps."""
-        self._quiet_steps = 0 if active else self._quiet_steps + 1
+        self._quiet_steps = 0 if bool(active) else self._quiet_steps + 1
         if self._quiet_steps == 100:
             warn(
                 "W_LATENT_COLLAPSE",
                 "no latent dimension has carried information for 100 steps, so all readings are alike; lower beta, "
                 "start from a trained deterministic network (warm_start), or train longer",
             )
+
+
+def _repeated(gaussian: Independent, times: int) -> Normal:
+    """The same Gaussians ``times`` over, ``(times * batch, latent)``."""
+    return Normal(gaussian.base_dist.loc.repeat(times, 1), gaussian.base_dist.scale.repeat(times, 1))

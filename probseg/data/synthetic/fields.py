@@ -41,7 +41,7 @@ def smooth_field(
 
 
 def cell_walls(
-    rng: np.random.Generator, points_mm: NDArray[np.float64], cell_mm: float, width_mm: float
+    rng: np.random.Generator, points_mm: NDArray[np.floating], cell_mm: float, width_mm: float
 ) -> NDArray[np.float32]:
     """How much of a wall between neighbouring cells passes through each point, 1 on the wall and 0 in a cell.
 

@@ -99,7 +99,7 @@ def _make(
     added, dense = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     truth = anatomy.lungs.copy()
     for lesion in lesions:
-        lesion_hu, lesion_dense = render(rng, lesion, geometry)
+        lesion_hu, lesion_dense = render(rng, lesion, anatomy.lungs, anatomy.aerated, geometry)
         added[lesion.region] += lesion_hu
         dense[lesion.region] += lesion_dense
         truth[lesion.region][lesion.mask] = lesion.label

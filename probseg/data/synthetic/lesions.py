@@ -19,7 +19,9 @@ REACH_MM = 20.0
 """How far beyond a lesion's outline distances are kept; a rater's outline stays within."""
 
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
+_GAP = np.ones((3, 5, 5), dtype=bool)
 _LEAST_VOXELS = 14
+_MOST_CUT = 0.1
 _LUNG_HU = -850.0
 
 Region = tuple[slice, slice, slice]
@@ -100,18 +102,25 @@ def place_lesions(
     for pattern in patterns:
         weight = np.exp(-np.maximum(depth, 0) / pattern.depth_mm + 2.0 * back) * free.ravel()[candidates]
         total = np.cumsum(weight, dtype=np.float64)
-        for _ in range(6):
+        for _ in range(10):
             if total[-1] <= 0:
                 break
             centre = candidates[min(np.searchsorted(total, rng.uniform(0, total[-1])), len(candidates) - 1)]
             draft = _shape(rng, pattern, np.unravel_index(int(centre), free.shape), lungs, depth_mm, free, geometry)
             if draft is not None:
                 drafts.append(draft)
-                taken = np.zeros_like(free)
-                taken[draft.region] = draft.mask
-                free &= ~ndimage.binary_dilation(taken, _NEIGHBOURS)
+                _take(free, draft)
                 break
     return drafts
+
+
+def _take(free: NDArray[np.bool_], draft: Draft) -> None:
+    """Take a lesion and the gap around it from the free voxels."""
+    pads = [n // 2 for n in _GAP.shape]
+    box = tuple(slice(max(0, s.start - p), s.stop + p) for s, p in zip(draft.region, pads, strict=True))
+    taken = np.pad(draft.mask, [(s.start - b.start, p) for s, b, p in zip(draft.region, box, pads, strict=True)])
+    place = free[box]
+    place &= ~ndimage.binary_dilation(taken, _GAP)[tuple(slice(0, n) for n in place.shape)]
 
 
 def _shape(
@@ -141,7 +150,10 @@ def _shape(
     if pattern.patches[1] and pattern.depth_mm < 10:  # hugs the pleura: a band, not a ball
         band = (1.1 * pattern.depth_mm + 0.45 * radius - depth_mm[region]) / (0.7 * radius)
         inside = np.minimum(inside, band + 0.5 * pattern.ragged * smooth_field(rng, axes, 9.0, 32))
-    mask = (inside > 0) & free[region] & (lungs[region] == lungs[centre])
+    whole = (inside > 0) & (lungs[region] == lungs[centre])
+    mask = whole & free[region]
+    if mask.sum() < (1 - _MOST_CUT) * whole.sum():  # would be shaped by its neighbour; look for another place
+        return None
     parts, count = ndimage.label(mask, _NEIGHBOURS)
     if count == 0:
         return None
@@ -169,8 +181,8 @@ def settle(drafts: Sequence[Draft], lungs: NDArray[np.uint8], geometry: Geometry
         whole = np.zeros(lungs.shape, dtype=bool)
         whole[draft.region] = draft.mask
         mask = whole[region]
-        distance = _signed_distance(mask, spacing)
         side = lungs[region][mask][0]
+        distance = _signed_distance(mask, lungs[region] == side, spacing)
         closer = (distance < nearest[region]) & (lungs[region] == side)
         nearest[region][closer] = distance[closer]
         owner[region][closer] = k
@@ -191,30 +203,47 @@ def _around(draft: Draft, shape: tuple[int, ...], spacing: tuple[float, ...]) ->
     return boxes[0], boxes[1], boxes[2]
 
 
-def _signed_distance(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArray[np.float32]:
-    """In-plane signed distance in mm; the outline runs midway between the last voxel inside and the first outside."""
+def _signed_distance(
+    mask: NDArray[np.bool_], lung: NDArray[np.bool_], spacing: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """In-plane signed distance in mm; the outline runs midway between the last voxel inside and the first outside.
+
+    Only an outline within the lung counts: nobody doubts where the pleura is, and a rater who draws small does not
+    draw a gap along it.
+    """
     sampling = (1e6, spacing[1], spacing[2])  # slices so far apart that only the same slice counts
     half = 0.5 * min(spacing[1:])
-    padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))  # a slice is never wholly inside
-    out = ndimage.distance_transform_edt(~padded, sampling) if mask.any() else np.full(padded.shape, np.inf)
-    within = ndimage.distance_transform_edt(padded, sampling)
-    signed = np.where(padded, half - within, out - half)
-    return signed[:, 1:-1, 1:-1].astype(np.float32)
+    outside = np.pad(lung & ~mask, ((1, 1), (0, 0), (0, 0)), constant_values=True)
+    within = ndimage.distance_transform_edt(~outside, sampling)[1:-1]
+    out = ndimage.distance_transform_edt(~mask, sampling)
+    return np.clip(np.where(mask, half - within, out - half), -1e3, 1e3).astype(np.float32)
 
 
 def render(
-    rng: np.random.Generator, lesion: Lesion, geometry: Geometry
+    rng: np.random.Generator,
+    lesion: Lesion,
+    lungs: NDArray[np.uint8],
+    aerated_hu: NDArray[np.floating],
+    geometry: Geometry,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What a lesion does to the lung in its region.
 
+    Args:
+        rng: source of randomness.
+        lesion: the lesion.
+        lungs: ``(slices, rows, columns)``, 0 outside, 1 left, 2 right.
+        aerated_hu: of the same shape: the lung as it would be without the lesion.
+        geometry: of the volume.
+
     Returns:
         ``(added_hu, dense)`` of the shape of ``lesion.region``: HU to add to aerated lung, and the part of each voxel
-        (0 to 1) that is consolidated, in which vessels can no longer be told from their surroundings.
+        (0 to 1) that is consolidated, in which vessels can no longer be told from their surroundings. Both go one
+        voxel beyond the pleura, for the voxels of which lung is a part.
     """
     pattern, axes = lesion.pattern, axes_of(geometry, lesion.region)
     pixel = min(geometry.spacing[1:]) if geometry.spacing else 1.0
-    distance = lesion.signed_distance_mm
-    fade = np.clip(0.5 - distance / max(pattern.edge_mm, pixel), 0, 1) * lesion.territory
+    fade = np.clip(0.5 - lesion.signed_distance_mm / max(pattern.edge_mm, pixel), 0, 1) * lesion.territory
+    fade = np.where(lungs[lesion.region] == 0, ndimage.maximum_filter(fade, (1, 3, 3)), fade)
     haze, dense_hu, septa, mesh = (
         rng.uniform(*span) for span in (pattern.haze_hu, pattern.dense_hu, pattern.septa, pattern.mesh)
     )
@@ -227,22 +256,26 @@ def render(
         walls = cell_walls(rng, points, cell, max(width, 0.36 * pixel))
         lines = np.maximum(lines, np.float32(strength) * walls)
     hu[near] += lines * (-170.0 - hu[near]) * 0.9
-    dense = _dense_part(rng, lesion, axes)
-    hu = hu * (1 - dense) + (dense_hu + 12.0 * smooth_field(rng, axes, 6.0, 32)) * dense
-    return (fade * (hu - _LUNG_HU)).astype(np.float32), (fade * dense).astype(np.float32)
+    dense = _dense_part(rng, lesion, axes, geometry)
+    filled = dense_hu + 12.0 * smooth_field(rng, axes, 6.0, 32) - aerated_hu[lesion.region]
+    added = (hu - _LUNG_HU) * (1 - dense) + filled * dense  # haze lies over the lung, consolidation takes its place
+    return (fade * added).astype(np.float32), (fade * dense).astype(np.float32)
 
 
-def _dense_part(rng: np.random.Generator, lesion: Lesion, axes: Axes) -> NDArray[np.float32]:
-    pattern, distance = lesion.pattern, lesion.signed_distance_mm
-    dense = np.zeros(distance.shape, dtype=np.float32)
+def _dense_part(rng: np.random.Generator, lesion: Lesion, axes: Axes, geometry: Geometry) -> NDArray[np.float32]:
+    """The part of each voxel that is consolidated, as if the lesion went on beyond its outline."""
+    pattern, mask = lesion.pattern, lesion.mask
+    dense = np.zeros(mask.shape, dtype=np.float32)
     part = rng.uniform(*pattern.patches)
     if part >= 1:
         return np.ones_like(dense)
     if part > 0:
         field = smooth_field(rng, axes, (14.0, 7.0, 7.0), 64)
-        level = np.quantile(field[distance < 0], 1 - part)
+        level = np.quantile(field[mask], 1 - part)
         dense = np.clip(0.5 + 2.2 * (field - level), 0, 1)
     if pattern.ring_mm[1] > 0:
         wavy = rng.uniform(*pattern.ring_mm) + 1.2 * smooth_field(rng, axes, 9.0, 32)
+        assert geometry.spacing is not None
+        distance = _signed_distance(mask, np.ones_like(mask), geometry.spacing)  # the rim runs along the pleura too
         dense = np.maximum(dense, np.clip(0.5 + (distance + wavy) / 2.5, 0, 1))
     return dense.astype(np.float32)

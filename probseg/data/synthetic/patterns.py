@@ -117,7 +117,7 @@ PATTERNS = (
         edge_mm=3.0,
         ragged=0.34,
     ),
-    Pattern("atoll_sign", (-660.0, -520.0), (15.0, 26.0), 20.0, ring_mm=(5.0, 8.0), edge_mm=2.0, ragged=0.12),
+    Pattern("atoll_sign", (-660.0, -520.0), (17.0, 30.0), 20.0, ring_mm=(5.0, 8.0), edge_mm=2.0, ragged=0.12),
     Pattern(
         "pure_consolidation", (-450.0, -300.0), (14.0, 36.0), 6.0, patches=(1.0, 1.0), dense_hu=(0.0, 50.0), edge_mm=2.0
     ),

@@ -27,16 +27,20 @@ class Anatomy:
     """A healthy chest, kept in parts so that disease can be laid between them; every array is the volume's shape.
 
     Attributes:
-        hu: body and aerated lung without vessels and airways.
+        tissue: HU of everything but lung.
+        aerated: HU of lung without vessels and airways.
         lungs: 0 outside, 1 left lung, 2 right lung (dense labels of the label set).
+        aeration: part of the voxel that is lung, 0 to 1.
         depth_mm: distance from the chest wall and the diaphragm, positive inside the chest.
         vessels: part of the voxel that is blood, 0 to 1, in the lungs.
         lumen: part that is air in an airway.
         wall: part that is the wall of an airway, lumen included.
     """
 
-    hu: Volume
+    tissue: Volume
+    aerated: Volume
     lungs: NDArray[np.uint8]
+    aeration: Volume
     depth_mm: Volume
     vessels: Volume
     lumen: Volume
@@ -44,7 +48,7 @@ class Anatomy:
 
     def compose(self, added_hu: Volume | float = 0.0, dense: Volume | float = 0.0) -> Volume:
         """The chest in HU with disease: ``added_hu`` on the lung, ``dense`` the part in which vessels are hidden."""
-        hu = self.hu + added_hu
+        hu = self.tissue * (1 - self.aeration) + (self.aerated + added_hu) * self.aeration
         seen = self.vessels * (1.0 - np.asarray(dense, dtype=np.float32))
         hu = hu * (1 - seen) + np.maximum(hu, 40.0) * seen
         hu = hu * (1 - 0.5 * self.wall) + np.maximum(hu, -20.0) * 0.5 * self.wall
@@ -99,9 +103,8 @@ def make_anatomy(rng: np.random.Generator, geometry: Geometry) -> Anatomy:
     aerated = -862.0 + hang + 14.0 * smooth_field(rng, axes, 22.0, 48) + 10.0 * smooth_field(rng, axes, 7.0, 64)
     pixel = min(geometry.spacing[1:]) if geometry.spacing else 1.0
     inside = np.clip(depth / pixel + 0.5, 0, 1)
-    hu = np.asarray(soft * (1 - inside) + aerated * inside, dtype=np.float32)
     vessels, lumen, wall = _tubes(rng, lungs, geometry, shift)
-    return Anatomy(hu, lungs, rim, vessels, lumen, wall)
+    return Anatomy(soft, aerated.astype(np.float32), lungs, inside, rim, vessels, lumen, wall)
 
 
 def _outlines(patient: _Patient, z: Volume, y: Volume, x: Volume) -> tuple[Volume, Volume]:
@@ -226,36 +229,34 @@ def _tubes(
     assert spacing is not None
     arteries: list[Tubes] = []
     veins: list[Tubes] = []
-    bronchi = [_windpipe(shift)]
+    bronchi: list[Tubes] = []
     for label, sign in ((1, 1.0), (2, -1.0)):
         voxels = np.stack(np.nonzero(lungs == label), axis=-1)
         if len(voxels) == 0:
             continue
         hilum = shift + np.array([2.0, 8.0, sign * 32.0])
-        for tree, number, tip, at in ((arteries, 170, 0.75, 0.0), (veins, 120, 0.7, -9.0)):
+        for tree, number, tip, at in ((arteries, 230, 0.8, 0.0), (veins, 170, 0.75, -9.0)):
             chosen = voxels[rng.integers(0, len(voxels), number)] + rng.uniform(-0.5, 0.5, (number, 3))
             targets = np.stack([a[0] + c * s for a, c, s in zip(axes, chosen.T, spacing, strict=True)], axis=-1)
             tree.append(grow(rng, hilum + np.array([at, at, 0.0]), targets, tip))
         artery = arteries[-1]
         beside = np.array([1.0, 2.2, 0.0]) * (1.0 + artery.radius_mm[:, None] * 0.5)
         bronchi.append(Tubes(artery.points_mm + beside, artery.radius_mm * 0.85).wider_than(1.1))
-    shape = lungs.shape
     within = np.nonzero(lungs > 0)
-    points = np.stack([a[i] for a, i in zip(axes, within, strict=True)], axis=-1)
-    vessels = np.zeros(shape, dtype=np.float32)
-    if arteries:
-        vessels[within] = fill(_joined(arteries + veins), points, spacing)
-    airway = _joined(bronchi)
-    box = [
-        np.flatnonzero((a > p.min() - 20) & (a < p.max() + 20)) for a, p in zip(axes, airway.points_mm.T, strict=True)
-    ]
-    lumen, wall = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    if all(len(b) for b in box):
-        grid = np.stack(np.meshgrid(*[a[b] for a, b in zip(axes, box, strict=True)], indexing="ij"), axis=-1)
-        size = grid.shape[:3]
-        lumen[np.ix_(*box)] = fill(airway, grid.reshape(-1, 3), spacing).reshape(size)
-        thicker = Tubes(airway.points_mm, airway.radius_mm + 1.0)
-        wall[np.ix_(*box)] = fill(thicker, grid.reshape(-1, 3), spacing).reshape(size)
+    lung_points = np.stack([a[i] for a, i in zip(axes, within, strict=True)], axis=-1)
+    windpipe = _windpipe(shift)
+    reach = windpipe.radius_mm.max() + 5.0
+    low, high = windpipe.points_mm.min(axis=0) - reach, windpipe.points_mm.max(axis=0) + reach
+    box = np.ix_(*[np.flatnonzero((a > p) & (a < q)) for a, p, q in zip(axes, low, high, strict=True)])
+    box_points = np.stack(np.meshgrid(*[a[i.ravel()] for a, i in zip(axes, box, strict=True)], indexing="ij"), axis=-1)
+    vessels, lumen, wall = (np.zeros(lungs.shape, dtype=np.float32) for _ in range(3))
+    if len(lung_points):
+        vessels[within] = fill(_joined(arteries + veins), lung_points, spacing)
+        lumen[within] = fill(_joined(bronchi), lung_points, spacing)
+        wall[within] = fill(_joined(bronchi).thicker(1.0), lung_points, spacing)
+    for part, tubes in ((lumen, windpipe), (wall, windpipe.thicker(1.0))):
+        filled = fill(tubes, box_points.reshape(-1, 3), spacing).reshape(box_points.shape[:3])
+        part[box] = np.maximum(part[box], filled)
     return vessels, lumen, wall
 
 

@@ -20,7 +20,7 @@ class Tubes:
         radius_mm: ``(points,)``.
     """
 
-    points_mm: NDArray[np.float64]
+    points_mm: NDArray[np.floating]
     radius_mm: NDArray[np.float64]
 
     def __add__(self, other: Tubes) -> Tubes:
@@ -33,12 +33,12 @@ class Tubes:
         kept = self.radius_mm >= radius_mm
         return Tubes(self.points_mm[kept], self.radius_mm[kept])
 
-    def moved(self, by_mm: NDArray[np.float64], scale: float) -> Tubes:
-        """All points moved, all radii scaled: an airway runs beside its artery."""
-        return Tubes(self.points_mm + by_mm, self.radius_mm * scale)
+    def thicker(self, by_mm: float) -> Tubes:
+        """The same tubes with every radius larger by so much: with their wall."""
+        return Tubes(self.points_mm, self.radius_mm + by_mm)
 
 
-def straight(points_mm: NDArray[np.float64], radius_mm: NDArray[np.float64], step_mm: float = 1.0) -> Tubes:
+def straight(points_mm: NDArray[np.floating], radius_mm: NDArray[np.float64], step_mm: float = 1.0) -> Tubes:
     """A tube through ``(n, 3)`` points with a radius at each, straight in between."""
     lengths = np.linalg.norm(np.diff(points_mm, axis=0), axis=1)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -89,7 +89,7 @@ def grow(
     return Tubes(points, tip_mm * tips[1:][which] ** 0.38)
 
 
-def fill(tubes: Tubes, points_mm: NDArray[np.float64], spacing_mm: tuple[float, ...]) -> NDArray[np.float32]:
+def fill(tubes: Tubes, points_mm: NDArray[np.floating], spacing_mm: tuple[float, ...]) -> NDArray[np.float32]:
     """The part of each voxel that tubes fill, 0 to 1, with soft edges of a voxel's width.
 
     Distances along the slice axis count less the thicker the slice, since a thick slice averages what crosses it,

@@ -1,0 +1,150 @@
+"""What a test leaves in a run folder: figures with intervals, a table of cases, and cases to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from probseg.analysis.bootstrap import Interval
+from probseg.batch import Batch, Example, collate
+from probseg.data.examples import Examples
+from probseg.distribution import SegmentationDistribution
+from probseg.io.atomic import replacing, write_text
+from probseg.io.tables import write_csv
+from probseg.metrics import Evaluation
+from probseg.records import DatasetInfo
+
+__all__ = ["BOOTSTRAP_SAMPLES", "evaluate_raters", "example_positions", "write_examples", "write_results"]
+
+BOOTSTRAP_SAMPLES = 1000
+_SURE = 60.0  # a logit at which float32 probabilities are 0 and 1
+_UNDEFINED_FOR_A_MASK = ("nll", "nll_image", "log_likelihood", "diversity")
+
+
+def write_results(
+    run: Path,
+    family: str,
+    evaluation: Evaluation,
+    examples: Examples,
+    summary: Mapping[str, Any],
+    undefined: Sequence[str] = (),
+) -> dict[str, Interval]:
+    """Write ``results.csv`` and ``test/`` of a run folder, and return the figures.
+
+    Args:
+        run: the run folder.
+        family: name for the tables.
+        evaluation: filled with every case of ``examples``.
+        examples: the test examples, for their names.
+        summary: what else ``test/summary.json`` says, in plain types.
+        undefined: figures that make no sense here; their cells stay empty.
+    """
+    figures = evaluation.intervals(BOOTSTRAP_SAMPLES)
+    nothing = Interval(float("nan"), float("nan"), float("nan"), 0)
+    figures = {name: nothing if name in undefined else value for name, value in figures.items()}
+    rows = [(family, name, f.value, f.low, f.high, f.n) for name, f in figures.items()]
+    write_csv(run / "results.csv", ("family", "metric", "value", "low", "high", "n"), rows)
+    columns = {name: v for name, v in evaluation.per_case().items() if name not in undefined}
+    names = [examples[int(k)] for k in evaluation.index()]
+    table = [
+        (e.case_id, examples.patient_ids[e.patient], e.site, *(float(v[k]) for v in columns.values()))
+        for k, e in enumerate(names)
+    ]
+    write_csv(run / "test" / "cases.csv", ("case_id", "patient_id", "site", *columns), table)
+    evaluation.write_reliability(run / "test" / "reliability.csv", family)
+    counts = {
+        "family": family,
+        "cases": len(names),
+        "patients": len({e.patient for e in names}),
+        "raters_max": max(len(e.masks) for e in names),
+        "bootstrap": BOOTSTRAP_SAMPLES,
+        "versions": {name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy")},
+    }
+    write_text(run / "test" / "summary.json", json.dumps({**counts, **summary}, indent=2) + "\n")
+    return figures
+
+
+def example_positions(diversity: NDArray[np.float64], count: int = 5) -> list[int]:
+    """Which cases to show: from little to much disagreement among raters, evenly over the ranking, none picked by a model."""
+    known = np.flatnonzero(~np.isnan(diversity))
+    ranked = known[np.argsort(diversity[known], kind="stable")]
+    if len(ranked) <= count:
+        return [int(k) for k in ranked]
+    return [int(ranked[round(q * (len(ranked) - 1))]) for q in np.linspace(0.08, 0.98, count)]
+
+
+def write_examples(
+    run: Path, examples: Sequence[Example], predict: Callable[[Tensor], SegmentationDistribution]
+) -> None:
+    """Write ``test/examples.npz``: images, masks, maps and eight readings of a few cases of one shape."""
+    batch = collate(examples)
+    with torch.no_grad():
+        distribution = predict(batch.image)
+    maps, readings = distribution.maps().cpu(), distribution.readings().cpu().transpose(0, 1)
+    eight = torch.arange(8) % readings.shape[1] if readings.shape[1] < 8 else torch.arange(8)
+    arrays = {
+        "case_id": np.array(batch.case_ids),
+        "image": batch.image[:, 0].cpu().numpy(),
+        "masks": batch.masks.cpu().numpy(),
+        "rated": batch.rated.cpu().numpy(),
+        "mean": maps.mean.half().numpy(),
+        **{name: getattr(maps, name).half().numpy() for name in ("entropy", "epistemic", "ambiguity", "noise")},
+        "readings": readings[:, eight].numpy(),
+    }
+    (run / "test").mkdir(parents=True, exist_ok=True)
+    with replacing(run / "test" / "examples.npz") as path, path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _as_distribution(labels: Tensor, num_classes: int) -> SegmentationDistribution:
+    """One mask ``(batch, *space)`` as a distribution that is sure of it."""
+    hot = torch.nn.functional.one_hot(labels.long().clamp(max=num_classes - 1), num_classes).movedim(-1, 1)
+    return SegmentationDistribution((2 * hot.float() - 1)[None, None] * _SURE)
+
+
+def evaluate_raters(run: Path, examples: Examples, info: DatasetInfo, draws: int, command: str) -> dict[str, Interval]:
+    """The raters in the model's place: each in turn is held out and compared with the others, as one more run folder.
+
+    Means over the held-out raters of a case, then over cases. A mask gives probability 0 to what it did not draw, so
+    its likelihood is undefined; so is the diversity of a single mask.
+    """
+    classes = info.labels.num_classes
+    evaluation = Evaluation(classes, torch.from_numpy(info.labels.admissible), draws)
+    most = max(len(examples[k].masks) for k in range(len(examples)))
+    for k in range(len(examples)):
+        whole = collate([examples[k]])
+        for rater in range(len(examples[k].masks)):
+            if not whole.rated[:, rater].any() or whole.masks.shape[1] < 2:
+                continue
+            others = [r for r in range(whole.masks.shape[1]) if r != rater]
+            rated = whole.rated[:, others] & whole.rated[:, rater : rater + 1]
+            held_out = Batch(
+                whole.image,
+                whole.masks[:, others],
+                rated,
+                whole.index * most + rater,
+                whole.patient,
+                whole.spacing_mm,
+                whole.case_ids,
+                whole.sites,
+            )
+            evaluation.update(_as_distribution(whole.masks[:, rater], classes), held_out)
+    for metric in evaluation.metrics:
+        metric.pool(lambda index: index // most)
+    summary = {"class_path": None, "dataset": info.to_dict(), "draws": 1, "seed": None, "train_seconds": None}
+    return write_results(
+        run,
+        "raters",
+        evaluation,
+        examples,
+        {**summary, "warm_start": None, "epochs": None, "command": command},
+        _UNDEFINED_FOR_A_MASK,
+    )
