@@ -157,9 +157,10 @@ def _family(run: RunResult, example: Example, title: str, colours: Sequence[str]
     parts = []
     for part in _PARTS:
         values = example.maps[part]
+        caption = part if values.max() >= 0.005 else f"{part}: none"
         words = f"{part} of {title} in case {example.case_id}: at most {figure_text(float(values.max()), 2)} nats"
         parts.append(
-            Panel(panel(partial(plots.uncertainty, example, part=part, top_nats=top), shape, WIDE), part, words)
+            Panel(panel(partial(plots.uncertainty, example, part=part, top_nats=top), shape, WIDE), caption, words)
         )
     repeated = bool((example.readings == example.readings[:1]).all())
     readings = tuple(

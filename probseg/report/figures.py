@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -79,6 +80,9 @@ def forest_svg(runs: Sequence[RunResult], metrics: Sequence[tuple[str, str]], de
 
 def reliability_svg(runs: Sequence[RunResult], description: str) -> str:
     """The reliability curves, one small plot a family, as inline SVG."""
+    curves = [r.reliability for r in runs if r.reliability is not None]
+    lowest = min(float(min(c.confidence.min(), c.frequency.min())) for c in curves)
+    start = max(math.floor(lowest * 10) / 10, 0.0)
     columns = min(max(len(runs), 4), 5)
     lines = -(-len(runs) // columns)
     with mpl.rc_context(_STYLE):
@@ -86,7 +90,7 @@ def reliability_svg(runs: Sequence[RunResult], description: str) -> str:
         figure = Figure(figsize=(15.0, lines * (side + 12) / 72))
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, run in zip(grid.flat, runs, strict=False):
-            plots.reliability(run, axes)
+            plots.reliability(run, axes, start)
             axes.set_title(run.title, pad=10)
             axes.set_xlabel("stated probability")
         for axes in grid.flat[len(runs) :]:

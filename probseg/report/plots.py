@@ -79,17 +79,23 @@ def uncertainty(example: Example, axes: Axes, part: str, top_nats: float) -> Axe
     return _bare(axes)
 
 
-def reliability(run: RunResult, axes: Axes) -> Axes:
-    """Stated probability against the share of raters who agree; a marker's area grows with the trials behind it."""
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+def reliability(run: RunResult, axes: Axes, start: float = 0.0) -> Axes:
+    """Stated probability against the share of raters who agree; a marker's area grows with the trials behind it.
+
+    Both axes run from ``start`` to 1: the likeliest of C classes never has less than 1/C, so the lower part is empty.
+    """
+    axes.plot([start, 1], [start, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     curve = run.reliability
     if curve is not None and len(curve.count):
         area = 12.0 + 150.0 * curve.count / curve.count.max()
         axes.plot(curve.confidence, curve.frequency, color=ACCENT, linewidth=1.5, zorder=2)
         axes.scatter(curve.confidence, curve.frequency, s=area, color=ACCENT, alpha=0.75, linewidths=0, zorder=3)
-    axes.set(xlim=(0, 1.04), ylim=(0, 1.04), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], aspect="equal")
-    axes.set_xticklabels(["0", ".5", "1"])
-    axes.set_yticklabels(["0", ".5", "1"])
+    ticks = [start, (1 + start) / 2, 1.0]
+    room = 0.05 * (1 - start)
+    limits = (start - room / 2, 1 + room)
+    axes.set(xlim=limits, ylim=limits, xticks=ticks, yticks=ticks, aspect="equal")
+    for set_labels in (axes.set_xticklabels, axes.set_yticklabels):
+        set_labels([f"{tick:.2f}".rstrip("0").rstrip(".") for tick in ticks])
     return _quiet(axes)
 
 
