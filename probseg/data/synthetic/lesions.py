@@ -242,7 +242,8 @@ def render(
     """
     pattern, axes = lesion.pattern, axes_of(geometry, lesion.region)
     pixel = min(geometry.spacing[1:]) if geometry.spacing else 1.0
-    fade = np.clip(0.5 - lesion.signed_distance_mm / max(pattern.edge_mm, pixel), 0, 1) * lesion.territory
+    edge = max(pattern.edge_mm, 1.8 * pixel)  # at least a voxel that the outline cuts through
+    fade = np.clip(0.5 - lesion.signed_distance_mm / edge, 0, 1) * lesion.territory
     fade = np.where(lungs[lesion.region] == 0, ndimage.maximum_filter(fade, (1, 3, 3)), fade)
     haze, dense_hu, septa, mesh = (
         rng.uniform(*span) for span in (pattern.haze_hu, pattern.dense_hu, pattern.septa, pattern.mesh)

@@ -152,7 +152,7 @@ def split_patients(patients: Iterable[str], seed: int, shares: Sequence[float] =
     quota = share * len(names)
     counts = (share > 0).astype(int) if len(names) >= len(SPLITS) else np.zeros(len(SPLITS), dtype=int)
     while counts.sum() < len(names):
-        counts[np.argmax(quota - counts)] += 1
+        counts[np.argmax(np.round(quota - counts, 9))] += 1  # rounded, so that a tie goes to the first
     order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(names))
     splits = np.repeat(np.asarray(SPLITS), counts)
     return {names[k]: str(split) for k, split in zip(order, splits, strict=True)}
