@@ -8,16 +8,18 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from probseg.io.atomic import write_text
 
 __all__ = ["write_csv"]
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a tidy table atomically, UTF-8, line ends ``\\n``.
+    """Write a tidy table atomically: UTF-8, one line feed a row.
 
-    Floats get 6 significant digits; NaN and None are empty cells. A text that begins with ``= + - @``, a tab or a
-    carriage return gets an apostrophe in front: a spreadsheet would run it as a formula.
+    Floats get 6 significant digits; NaN and None are empty cells. A text that begins with ``= + - @`` (after
+    spaces) or a tab gets an apostrophe in front: a spreadsheet would run it as a formula. Carriage returns become spaces.
 
     Raises:
         ProbsegError: E_NOT_WRITABLE where the folder cannot be written.
@@ -36,7 +38,11 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
+    if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else f"{value:.6g}"
-    text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    if not isinstance(value, str):
+        return str(value)
+    # The csv module leaves a lone carriage return unquoted, and readers then end the row there.
+    text = value.replace("\r", " ")
+    formula = text.startswith("\t") or text.lstrip().startswith(("=", "+", "-", "@"))
+    return f"'{text}" if formula else text

@@ -79,6 +79,7 @@ def test_raters_may_come_in_any_order_and_parts_add_up(probability, masks, order
     assert 0.0 <= expected_calibration_error(whole) <= 1.0
 
 
+@pytest.mark.oracle
 def test_one_rater_is_torchmetrics():
     torch = pytest.importorskip("torch")
     functional = pytest.importorskip("torchmetrics.functional.classification")

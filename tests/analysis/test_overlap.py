@@ -82,6 +82,7 @@ def test_an_unrated_voxel_may_hold_anything(masks, rated):
     np.testing.assert_array_equal(pairwise_dice(masks, 4, rated), pairwise_dice(scribbled, 4, rated))
 
 
+@pytest.mark.oracle
 def test_dice_and_iou_are_monais():
     torch = pytest.importorskip("torch")
     monai = pytest.importorskip("monai.metrics")
