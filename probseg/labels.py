@@ -6,6 +6,7 @@ then ``unknown``. Files hold *values*, which the label set translates at the bor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from probseg.errors import ProbsegError
 
 __all__ = ["LabelClass", "LabelGroup", "LabelSet"]
+
+_MOST_LABELS = 255  # dense labels are uint8, and 255 marks a value that is not declared
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,19 @@ class LabelSet:
     def __post_init__(self) -> None:
         names = [c.name for c in self.classes] + [g.name for g in self.groups]
         values = list(self.values)
+        # judged before any of them is printed or compared: YAML makes `no` a boolean and may nest lists without end
+        if not all(isinstance(n, str) and n for n in names):
+            raise ProbsegError("E_SCHEMA", "label names must be texts; put names such as no, on or 0x1 in quotes")
+        if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 65535 for v in values):
+            raise ProbsegError("E_SCHEMA", "label values must be whole numbers from 0 to 65535")
+        if len(values) > _MOST_LABELS:
+            raise ProbsegError("E_SCHEMA", f"a label set has at most {_MOST_LABELS} labels, but this has {len(values)}")
         if len(self.classes) < 2:
             raise ProbsegError("E_SCHEMA", "a label set needs background and at least one more class")
-        for kind, entries in (("name", names), ("value", values)):
-            twice = sorted({str(e) for e in entries if entries.count(e) > 1})
+        for kind, counts in (("name", Counter(names)), ("value", Counter(values))):
+            twice = sorted(str(entry) for entry, n in counts.items() if n > 1)
             if twice:
                 raise ProbsegError("E_SCHEMA", f"every label {kind} must be used once, but {', '.join(twice)} repeats")
-        if not all(isinstance(v, int) and 0 <= v <= 65535 for v in values):
-            raise ProbsegError("E_SCHEMA", f"label values must be integers from 0 to 65535, but are {values}")
         for group in self.groups:
             missing = [n for n in group.classes if n not in self.names]
             if missing or not group.classes:
@@ -127,7 +135,7 @@ class LabelSet:
         return (*self.names[1:], *(g.name for g in self.groups))
 
     def membership(self, name: str) -> NDArray[np.int8]:
-        """``(labels,)``: 1 where a dense label lies inside the class or group, 0 outside, -1 where it leaves it open."""
+        """``(labels,)``: 1 where a dense label lies inside the class or group, 0 outside, -1 where both are open."""
         inside = self.members(name)
         some = (self.admissible & inside).any(axis=1)
         others = (self.admissible & ~inside).any(axis=1)
@@ -189,18 +197,26 @@ class LabelSet:
     def from_dict(cls, data: Mapping[str, Any]) -> LabelSet:
         """The inverse of `to_dict`; E_SCHEMA names a key that does not belong."""
         _only(data, ("classes", "groups", "unknown"), "labels")
-        classes = tuple(_build(LabelClass, c, "labels.classes") for c in data.get("classes") or ())
+        classes = tuple(_build(LabelClass, c, "labels.classes") for c in _listed(data.get("classes"), "labels.classes"))
         groups = tuple(
-            _build(LabelGroup, {**g, "classes": tuple(g.get("classes") or ())}, "labels.groups")
-            for g in _listed(data.get("groups") or ())
+            _build(LabelGroup, {**g, "classes": _names(g.get("classes"))}, "labels.groups")
+            for g in _listed(data.get("groups"), "labels.groups")
         )
         return cls(classes, groups, data.get("unknown"))
 
 
-def _listed(entries: Any) -> Sequence[Mapping[str, Any]]:
+def _listed(entries: Any, where: str) -> Sequence[Mapping[str, Any]]:
+    if entries is None:
+        return ()
     if not isinstance(entries, list | tuple) or not all(isinstance(e, Mapping) for e in entries):
-        raise ProbsegError("E_SCHEMA", "labels.groups must be a list of mappings with name and classes")
+        raise ProbsegError("E_SCHEMA", f"{where} must be a list of mappings, each with a name")
     return entries
+
+
+def _names(entries: Any) -> tuple[str, ...]:
+    if not isinstance(entries, list | tuple) or not all(isinstance(e, str) for e in entries):
+        raise ProbsegError("E_SCHEMA", "classes of a group in labels.groups must be a list of class names")
+    return tuple(entries)
 
 
 def _without_none(item: object) -> dict[str, Any]:
@@ -215,8 +231,6 @@ def _only(data: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
 
 def _build(kind: type, data: Any, where: str) -> Any:
     fields = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-    if not isinstance(data, Mapping):
-        raise ProbsegError("E_SCHEMA", f"{where} must list mappings with {', '.join(fields)}")
     _only(data, fields, where)
     try:
         return kind(**data)

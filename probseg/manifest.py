@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from probseg import io
 from probseg.case import Case, Geometry, Source
 from probseg.errors import ProbsegError, warn
+from probseg.io.guard import file_size
 from probseg.io.stack import Stack
 from probseg.records import SPLITS, CaseRecord, Dataset, DatasetInfo, Reading, check_case_id
 
@@ -63,9 +64,10 @@ def open_dataset(path: str | Path) -> Dataset:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    file_size(path)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" near line {where.line + 1}" if where else ""
         raise ProbsegError("E_PARSE", f"'{path}' is not YAML{line}; correct it") from error
@@ -77,14 +79,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _inside(root: Path, relative: str) -> Path:
     """The path below ``root``; refuses one that leaves it."""
     target = root / relative
-    if Path(relative).is_absolute() or not target.resolve().is_relative_to(root.resolve()):
-        raise ProbsegError("E_PATH_OUTSIDE_ROOT", f"'{relative}' in cases.csv leaves the dataset's folder '{root}'")
+    try:
+        inside = not Path(relative).is_absolute() and target.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a NUL in the name
+        raise ProbsegError("E_FILE_MISSING", f"there is no file '{relative}' in the dataset '{root}'") from error
+    if not inside:
+        raise ProbsegError("E_PATH_OUTSIDE_ROOT", f"'{relative}' leaves the dataset's folder '{root}'")
     return target
 
 
 def _read_cases(path: Path) -> tuple[CaseRecord, ...]:
-    if not path.is_file():
-        raise ProbsegError("E_FILE_MISSING", f"there is no '{path}'; it lists one reading a row")
+    file_size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -94,6 +99,8 @@ def _read_cases(path: Path) -> tuple[CaseRecord, ...]:
         raise ProbsegError("E_PARSE", f"'{path}' is not UTF-8 CSV: {error}") from error
     missing = [c for c in COLUMNS[:6] if c not in header]
     strange = [c for c in header if c not in COLUMNS]
+    if len(set(header)) < len(header):
+        raise ProbsegError("E_SCHEMA", f"'{path}' names a column twice; the columns are {', '.join(COLUMNS)}")
     if missing or strange:
         fault = f"lacks the column '{missing[0]}'" if missing else f"has the unknown column '{strange[0]}'"
         raise ProbsegError("E_SCHEMA", f"'{path}' {fault}; the columns are {', '.join(COLUMNS)}")
@@ -114,7 +121,8 @@ def _record(case_id: str, rows: Sequence[Mapping[str, str]], root: Path) -> Case
         values = sorted({row.get(column) or "" for row in rows})
         if len(values) > 1:
             raise ProbsegError(
-                "E_DUPLICATE_CASE", f"case '{case_id}' is listed with different values of {column}; one case, one {column}"
+                "E_DUPLICATE_CASE",
+                f"case '{case_id}' is listed with different values of {column}; one case, one {column}",
             )
     first = rows[0]
     split = first.get("split") or ""
@@ -129,6 +137,8 @@ def _record(case_id: str, rows: Sequence[Mapping[str, str]], root: Path) -> Case
         raise ProbsegError("E_DUPLICATE_RATER", f"rater '{twice[0]}' is listed twice in case '{case_id}'")
     if len({r.casefold() for r in raters}) < len(raters):
         warn("W_RATER_NAME_COLLISION", f"raters of case '{case_id}' differ by letter case only: {', '.join(raters)}")
+    if not all(x.rater for x in readings):
+        raise ProbsegError("E_SCHEMA", f"case '{case_id}' has a mask without rater; name who drew it")
     for name in (first["image"], *(x.mask for x in readings)):
         if not name:
             raise ProbsegError("E_SCHEMA", f"case '{case_id}' has a row without image or mask")
@@ -156,21 +166,23 @@ def _check_collisions(records: Sequence[CaseRecord]) -> None:
 
 def _load(record: CaseRecord, root: Path, info: DatasetInfo) -> Case:
     path = root / record.image
-    image, geometry, stored = io.read_image(path)
+    image, geometry, stored = io.read_image(path, info.dimensions)
     masks, rated = {}, {}
     for reading in record.readings:
         what = f"the mask of rater '{reading.rater}' of case '{record.case_id}'"
-        masks[reading.rater] = info.labels.encode(io.read_mask(root / reading.mask, geometry, what), what)
+        mask = info.labels.encode(io.read_mask(root / reading.mask, geometry, what), what)
+        if ((mask > 0) & (mask < info.labels.admissible.shape[0] - (info.labels.unknown is not None))).all():
+            warn("W_FULL_MASK", f"{what} is foreground in every voxel; is 0 its background?")
+        masks[reading.rater] = mask
         if reading.rated != "all":
-            rated[reading.rater] = _rated(reading.rated, record.case_id, root, geometry.shape[0], geometry)
-    return Case(
-        record.case_id, record.patient_id, record.site, image, masks, geometry, rated, Source(path, stored)
-    )
+            rated[reading.rater] = _rated(reading.rated, record.case_id, root, geometry)
+    return Case(record.case_id, record.patient_id, record.site, image, masks, geometry, rated, Source(path, stored))
 
 
-def _rated(rated: str, case_id: str, root: Path, slices: int, geometry: Geometry) -> NDArray[np.bool_]:
-    """``none``, ``0-5;9`` (slices in canonical order, from 0) or a mask file, as booleans that broadcast to the volume."""
-    looked = np.zeros((slices, 1, 1), dtype=bool)
+def _rated(rated: str, case_id: str, root: Path, geometry: Geometry) -> NDArray[np.bool_]:
+    """``none``, ``0-5;9`` (slices in canonical order, from 0) or a mask file; booleans that broadcast to the volume."""
+    slices = geometry.shape[0] if geometry.dimensions == 3 else 1
+    looked = np.zeros((slices, 1, 1) if geometry.dimensions == 3 else (1, 1), dtype=bool)
     if rated == "none":
         return looked
     if not re.fullmatch(r"\d+(-\d+)?(;\d+(-\d+)?)*", rated):

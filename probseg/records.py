@@ -55,8 +55,8 @@ class DatasetInfo:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.dimensions not in (2, 3):
-            raise ProbsegError("E_SCHEMA", f"dimensions must be 2 or 3, but is {self.dimensions!r}")
+        if not isinstance(self.dimensions, int) or self.dimensions not in (2, 3):
+            raise ProbsegError("E_SCHEMA", "dimensions must be 2 or 3")
         low, high = self.window
         if not (np.isfinite([low, high]).all() and low < high):
             raise ProbsegError("E_SCHEMA", f"window must be two rising numbers, but is {[low, high]}")
@@ -88,20 +88,26 @@ class DatasetInfo:
         missing = [k for k in keys[:4] if k not in data]
         if missing:
             raise ProbsegError("E_SCHEMA", f"{where} must have the key '{missing[0]}'")
-        window, raters = data["window"], data.get("raters") or {}
+        window, raters = data["window"], {} if data.get("raters") is None else data["raters"]
         if not isinstance(window, list | tuple) or len(window) != 2 or not all(_is_number(v) for v in window):
             raise ProbsegError("E_SCHEMA", f"window in {where} must be two numbers")
-        if not isinstance(raters, Mapping) or not isinstance(raters.get("stable", True), bool) or set(raters) - {"stable"}:
+        if (
+            not isinstance(raters, Mapping)
+            or not isinstance(raters.get("stable", True), bool)
+            or set(raters) - {"stable"}
+        ):
             raise ProbsegError("E_SCHEMA", f"raters in {where} has the one key 'stable', true or false")
+        if not all(isinstance(data.get(key, ""), str) for key in ("name", "note")):
+            raise ProbsegError("E_SCHEMA", f"name and note in {where} must be texts; put them in quotes")
         if not isinstance(data["labels"], Mapping):
             raise ProbsegError("E_SCHEMA", f"labels in {where} must be a mapping with classes")
         return cls(
-            str(data["name"]),
+            data["name"],
             data["dimensions"],
             LabelSet.from_dict(data["labels"]),
             (float(window[0]), float(window[1])),
             raters.get("stable", True),
-            str(data.get("note", "")),
+            data.get("note", ""),
         )
 
 

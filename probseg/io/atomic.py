@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +21,26 @@ def replacing(target: str | Path) -> Iterator[Path]:
         ProbsegError: E_NOT_WRITABLE where the folder cannot be written.
     """
     target = Path(target)
-    temporary = target.with_name(f".tmp{os.getpid()}-{target.name}"[-200:])
+    # a digest for the name: a long name must neither outgrow the file system's limit nor fall together with the target
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+    temporary = target.with_name(f".tmp{os.getpid()}-{digest}{''.join(target.suffixes)[-12:]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(target, error) from error
+    try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        raise ProbsegError("E_NOT_WRITABLE", f"'{target}' cannot be written: {error.strerror or error}") from error
+        raise _not_writable(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _not_writable(target: Path, error: OSError) -> ProbsegError:
+    return ProbsegError("E_NOT_WRITABLE", f"'{target}' cannot be written: {error.strerror or error}")
 
 
 def write_bytes(target: str | Path, data: bytes) -> None:

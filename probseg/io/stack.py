@@ -8,6 +8,7 @@ columns by `numpy.packbits` when binary. Optional: ``patient``, ``case``, ``site
 from __future__ import annotations
 
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 
@@ -16,38 +17,57 @@ from numpy.typing import NDArray
 
 from probseg.case import Case, Geometry, Source
 from probseg.errors import ProbsegError
+from probseg.io.guard import file_size
 from probseg.labels import LabelSet
 from probseg.records import CaseRecord, DatasetInfo, Reading, check_case_id
 
 __all__ = ["Stack"]
+
+_PER_CASE = frozenset(("patient", "case", "site", "split", "nodule", "slice", "pixel_spacing_mm", "slice_thickness_mm"))
 
 
 class Stack:
     """The cases of an NPZ stack; arrays are read once, when first needed.
 
     Raises:
-        ProbsegError: E_PARSE when the file is no NPZ, E_SCHEMA when ``image`` and ``masks`` do not fit each other.
+        ProbsegError: E_PARSE when the file is no NPZ, E_SCHEMA when its arrays do not fit each other, the codes of
+            `probseg.io.guard`.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                self._arrays: dict[str, NDArray] = {k: archive[k] for k in archive.files if k not in ("image", "masks")}
-                names = set(archive.files)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ProbsegError("E_PARSE", f"'{self.path}' is not a readable NPZ file: {error}") from error
+        file_size(self.path)
+        if not zipfile.is_zipfile(self.path):
+            raise ProbsegError("E_PARSE", f"'{self.path}' is not a readable NPZ file; write it with numpy.savez")
+        with zipfile.ZipFile(self.path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
         if not {"image", "masks"} <= names:
             raise ProbsegError("E_SCHEMA", f"'{self.path}' must hold the arrays 'image' and 'masks'")
+        self._arrays = {name: self._read(name) for name in sorted(names - {"image", "masks"})}
 
     def _read(self, name: str) -> NDArray:
-        with np.load(self.path, allow_pickle=False) as archive:
-            return archive[name]
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                return archive[name]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ProbsegError(
+                "E_PARSE", f"the array '{name}' in '{self.path}' cannot be read; write it anew"
+            ) from error
 
     @cached_property
     def image(self) -> NDArray:
         """``(n, rows, columns)``."""
-        return self._read("image")
+        image = self._read("image")
+        if image.ndim != 3:
+            raise ProbsegError("E_SCHEMA", f"image in '{self.path}' must be (n, rows, columns), but is {image.shape}")
+        for name in _PER_CASE & set(self._arrays):
+            if self._arrays[name].shape != image.shape[:1]:
+                raise ProbsegError(
+                    "E_SCHEMA",
+                    f"{name} in '{self.path}' must have one entry an image, {image.shape[:1]}, but has "
+                    f"{self._arrays[name].shape}",
+                )
+        return image
 
     @cached_property
     def masks(self) -> NDArray:
@@ -67,7 +87,14 @@ class Stack:
         """Names of the mask slots; ``reading-1`` and so on where the file names nobody."""
         names = self._arrays.get("annotator", self._arrays.get("rater"))
         if names is not None:
-            return tuple(str(n) for n in names)
+            raters = tuple(str(n) for n in names)
+            if len(raters) != self.masks.shape[1]:
+                raise ProbsegError(
+                    "E_SCHEMA", f"'{self.path}' names {len(raters)} raters but holds {self.masks.shape[1]} masks a case"
+                )
+            if len(set(raters)) < len(raters):
+                raise ProbsegError("E_DUPLICATE_RATER", f"'{self.path}' names a rater twice; give each its own name")
+            return raters
         return tuple(f"reading-{k + 1}" for k in range(self.masks.shape[1]))
 
     def default_info(self) -> DatasetInfo:
@@ -119,7 +146,12 @@ class Stack:
             None if spacing is None else (float(spacing[k]), float(spacing[k])),
             slice_thickness_mm=None if thickness is None else float(thickness[k]),
         )
-        masks = {reading.rater: labels.encode(self.masks[k, int(reading.mask)], f"mask {reading.rater} of '{record.case_id}'") for reading in record.readings}
+        masks = {
+            reading.rater: labels.encode(
+                self.masks[k, int(reading.mask)], f"mask {reading.rater} of '{record.case_id}'"
+            )
+            for reading in record.readings
+        }
         return Case(
             record.case_id, record.patient_id, record.site, image, masks, geometry, source=Source(self.path, geometry)
         )
