@@ -178,6 +178,8 @@ def _rater_sentence(report: AgreementReport) -> str:
             scores.setdefault(r.rater, []).append(r.dice.value)
     if not scores:
         return "No rater can be compared with another."
+    if len(scores) < 3:
+        return "With two raters agreement is mutual; raters.csv has each one's bias in volume with its interval."
     means = {rater: sum(values) / len(values) for rater, values in scores.items()}
     most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
     return (

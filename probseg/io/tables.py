@@ -19,7 +19,8 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[
     """Write a tidy table atomically: UTF-8, one line feed a row.
 
     Floats get 6 significant digits; NaN and None are empty cells. A text that begins with ``= + - @`` (after
-    spaces) or a tab gets an apostrophe in front: a spreadsheet would run it as a formula. Carriage returns become spaces.
+    spaces) or a tab gets an apostrophe in front: a spreadsheet would run it as a formula. Carriage returns become
+    spaces.
 
     Raises:
         ProbsegError: E_NOT_WRITABLE where the folder cannot be written.

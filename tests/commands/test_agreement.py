@@ -1,0 +1,166 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from probseg.cli import main
+from probseg.io.tables import write_csv
+
+pytestmark = pytest.mark.journey
+
+PAIRWISE = "case_id,site,rater_a,rater_b,class,dice,iou,surface_distance_mean_mm,surface_distance_95_mm"
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stack(path, raters=("A", "B"), copies=False, names=True, n=6):
+    """A small NPZ stack: discs of 16 x 16 whose radius depends on the rater."""
+    y, x = np.indices((16, 16)) - 7.5
+    masks = np.stack(
+        [[np.hypot(x, y) < 3 + case % 3 + (0 if copies else k) for k in range(len(raters))] for case in range(n)]
+    )
+    arrays = {"annotator": np.array(raters)} if names else {}
+    np.savez(path, image=np.zeros((n, 16, 16), np.uint8), masks=masks.astype(np.uint8), **arrays)
+    return path
+
+
+def test_the_bundled_sample(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["agreement", "lidc-sample", "--split", "test", "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    # The mask slots are no persons, so there is no table of single raters and the text says why.
+    assert sorted(p.name for p in out.iterdir()) == ["agreement.json", "cases.csv", "pairwise.csv", "volumes.csv"]
+    assert "no stable identity" in printed.out
+    assert "CC BY 3.0" in printed.out
+    last = printed.out.strip().splitlines()[-2:]
+    assert last[0].startswith("wrote ")
+    assert last[1].startswith("next: probseg ")
+    report = json.loads((out / "agreement.json").read_text(encoding="utf-8"))
+    nodule = report["structures"]["nodule"]
+    assert 0.4 < nodule["dice"]["low"] < nodule["dice"]["value"] < nodule["dice"]["high"] < 0.8
+    assert report["raters"] is None
+    assert report["cases"] == nodule["dice"]["n"] == len(rows(out / "cases.csv"))
+    assert report["patients"] < report["cases"]
+    assert (out / "pairwise.csv").read_text(encoding="utf-8").splitlines()[0] == PAIRWISE
+    # The figure is the mean over cases of the mean over pairs of the table.
+    by_case: dict[str, list[float]] = {}
+    for row in rows(out / "pairwise.csv"):
+        by_case.setdefault(row["case_id"], []).append(float(row["dice"]))
+    assert np.mean([np.mean(v) for v in by_case.values()]) == pytest.approx(nodule["dice"]["value"], abs=1e-5)
+    volumes = [float(r["volume_ml"]) for r in rows(out / "volumes.csv")]
+    assert max(volumes) > 0.1
+
+
+def test_named_raters_and_their_bias(tmp_path, capsys):
+    data, out = stack(tmp_path / "toy.npz", ("small", "=large")), tmp_path / "out"
+    assert main(["agreement", str(data), "--out", str(out)]) == 0
+    assert "agreement is mutual" in capsys.readouterr().out
+    found = {r["rater"]: r for r in rows(out / "raters.csv")}
+    # A spreadsheet must not run a name.
+    assert set(found) == {"small", "'=large"}
+    ratios = [float(found[r]["volume_log_ratio"]) for r in ("small", "'=large")]
+    assert ratios[0] == pytest.approx(-ratios[1], rel=1e-4)
+    assert ratios[0] < 0
+
+
+def test_who_agrees_most(tmp_path, capsys):
+    data = stack(tmp_path / "toy.npz", ("small", "middle", "large", "huge"))
+    assert main(["agreement", str(data), "--out", str(tmp_path / "out")]) == 0
+    # Radii rise by one pixel a rater, so whoever is in the middle is nearest to the others.
+    found = {r["rater"]: float(r["dice"]) for r in rows(tmp_path / "out" / "raters.csv")}
+    assert max(found, key=found.__getitem__) in ("middle", "large")
+    assert f"{max(found, key=found.__getitem__)} agrees most" in capsys.readouterr().out
+
+
+def test_synthetic_volumes_travel_through_the_readers(tmp_path, capsys):
+    from probseg.data.synthetic import generate
+    from probseg.data.synthetic.write import write
+
+    folder = write(generate(2, shape=(6, 48, 48)), tmp_path / "ct")
+    assert main(["agreement", str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert "opacity" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "agreement.json").read_text(encoding="utf-8"))
+    assert {"left_lung", "opacity", "lung"} <= set(report["structures"])
+    assert report["structures"]["lung"]["surface_distance_mean_mm"]["n"] == 2
+    assert {r["site"] for r in rows(tmp_path / "out" / "cases.csv")} == {"north", "south"}
+
+
+def test_copied_raters_are_told_and_may_be_left_out(tmp_path, capsys):
+    data, out = stack(tmp_path / "toy.npz", ("A", "B"), copies=True), tmp_path / "out"
+    assert main(["agreement", str(data), "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("warning: W_IDENTICAL_RATERS") == 1
+    assert "--exclude B" in printed.out.splitlines()[-1]
+    assert main(["agreement", str(data), "--exclude", "B", "--out", str(out), "--overwrite"]) == 0
+    printed = capsys.readouterr()
+    assert "W_SINGLE_RATER" in printed.err
+    report = json.loads((out / "agreement.json").read_text(encoding="utf-8"))
+    assert report["structures"]["foreground"]["dice"]["value"] is None
+    assert report["rater_names"] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nowhere"], "E_FILE_MISSING"),
+        (["DATA", "--exclude", "C"], "E_UNKNOWN_RATER"),
+        (["DATA", "--split", "test"], "E_NO_CASES"),
+        (["DATA", "--split", "tests"], "E_USAGE"),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing(tmp_path, capsys, arguments, code):
+    data, out = stack(tmp_path / "toy.npz"), tmp_path / "out"
+    arguments = [str(data) if a == "DATA" else a for a in arguments]
+    assert main(["agreement", *arguments, "--out", str(out)]) != 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {code}: ")
+    assert printed.err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_earlier_results_are_kept_unless_told(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["agreement", str(stack(tmp_path / "a.npz")), "--out", str(out)]) == 0
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    unnamed = stack(tmp_path / "b.npz", names=False)
+    assert main(["agreement", str(unnamed), "--out", str(out)]) != 0
+    assert "E_OUTPUT_EXISTS" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    write_csv(out / "mine.csv", ("note",), [("kept",)])
+    assert main(["agreement", str(unnamed), "--out", str(out), "--overwrite"]) == 0
+    # raters.csv of the other dataset would be taken for this one's; a file that is not ours stays.
+    assert {p.name for p in out.iterdir()} == set(before) - {"raters.csv"} | {"mine.csv"}
+
+
+def test_the_same_dataset_gives_the_same_bytes(tmp_path):
+    data = stack(tmp_path / "toy.npz")
+    for name in ("one", "two"):
+        assert main(["agreement", str(data), "--out", str(tmp_path / name)]) == 0
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_help_starts_without_the_heavy_libraries(tmp_path):
+    """Neither --help nor a whole run imports torch, pandas or matplotlib; --help not even SciPy."""
+    code = (
+        "import sys\nfrom probseg.cli import main\n"
+        "try:\n    status = main(sys.argv[1:])\nexcept SystemExit as stop:\n    status = stop.code\n"
+        "assert not status, status\n"
+        "print('LOADED', *sorted({m.split('.')[0] for m in sys.modules}))\n"
+    )
+
+    def loaded(*arguments):
+        command = [sys.executable, "-c", code, "agreement", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+        return set(next(x for x in done.stdout.splitlines() if x.startswith("LOADED")).split())
+
+    heavy = {"torch", "lightning", "pytorch_lightning", "pandas", "matplotlib", "nibabel", "monai", "sklearn"}
+    assert loaded("--help") & (heavy | {"scipy"}) == set()
+    assert loaded(str(stack(tmp_path / "toy.npz")), "--out", "out") & heavy == set()
