@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from probseg.report import plots
 from probseg.report.figures import panel
@@ -162,14 +163,14 @@ def _family(run: RunResult, example: Example, title: str, colours: Sequence[str]
         parts.append(
             Panel(panel(partial(plots.uncertainty, example, part=part, top_nats=top), shape, WIDE), caption, words)
         )
-    repeated = bool((example.readings == example.readings[:1]).all())
+    distinct = _period(example.readings)
     readings = tuple(
         Panel(
             panel(partial(plots.reading, example, index=k, colours=colours), shape, NARROW),
             str(k + 1),
             f"reading {k + 1} of {title} in case {example.case_id}: {int((example.readings[k] > 0).sum())} pixels",
         )
-        for k in range(1 if repeated else len(example.readings))
+        for k in range(distinct)
     )
     return FamilyView(
         title=title,
@@ -181,8 +182,13 @@ def _family(run: RunResult, example: Example, title: str, colours: Sequence[str]
         parts=tuple(parts),
         readings=readings,
         figures=_case_figures(run, example.case_id),
-        repeated=repeated,
+        repeated=distinct == 1,
     )
+
+
+def _period(readings: NDArray[np.uint8]) -> int:
+    """After how many the readings repeat: a run with fewer draws than places fills them in turn."""
+    return next(d for d in range(1, len(readings) + 1) if (readings[d:] == readings[:-d]).all())
 
 
 def _case_figures(run: RunResult, case_id: str) -> str:

@@ -99,6 +99,11 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def _plain(text: str) -> str:
+    """A name without the apostrophe that tables put before what a spreadsheet would take for a formula."""
+    return text[1:] if text[:1] == "'" and text[1:2] in tuple("=+-@\t\r") else text
+
+
 def _number(text: str, path: Path) -> float:
     """A cell; NaN where it is empty."""
     if not text.strip():
@@ -153,8 +158,8 @@ def _read_cases(path: Path) -> CaseTable | None:
     rows = _rows(path, ("case_id", "patient_id"))
     metrics = [c for c in (rows[0] if rows else ()) if c not in ("case_id", "patient_id", "site")]
     return CaseTable(
-        tuple(r["case_id"] for r in rows),
-        tuple(r["patient_id"] for r in rows),
+        tuple(_plain(r["case_id"]) for r in rows),
+        tuple(_plain(r["patient_id"]) for r in rows),
         {m: np.array([_number(r[m], path) for r in rows]) for m in metrics},
     )
 

@@ -29,6 +29,9 @@ def examples(space: tuple[int, ...] = (12, 10), cases: tuple[str, ...] = ("c0", 
     foreground = np.broadcast_to(masks.mean(axis=1), (k, *space)) * 0.8 + 0.1
     mean = np.stack([1 - foreground, *[foreground / (classes - 1)] * (classes - 1)], axis=1)
     entropy = -(mean * np.log(mean)).sum(axis=1)
+    readings = np.stack([masks[:, s % 4] for s in range(8)], axis=1)
+    for k in range(8):
+        readings[:, k, ..., k, 0] = 1  # no two alike
     return {
         "case_id": np.array(cases),
         "image": rng.random((k, *space), dtype=np.float32),
@@ -39,7 +42,7 @@ def examples(space: tuple[int, ...] = (12, 10), cases: tuple[str, ...] = ("c0", 
         "epistemic": (0.5 * entropy).astype(np.float16),
         "ambiguity": (0.3 * entropy).astype(np.float16),
         "noise": (0.2 * entropy).astype(np.float16),
-        "readings": np.stack([masks[:, s % 4] for s in range(8)], axis=1),
+        "readings": readings,
     }
 
 
