@@ -14,13 +14,17 @@ from probseg.errors import ProbsegError
 
 DESCRIPTION = "Turn a source (synthetic cases, an NPZ stack) into a dataset folder that every command reads."
 EXAMPLE = "probseg import synthetic --out synthetic-ct --cases 24 --seed 0"
+_EXAMPLE_NPZ = "probseg import npz stack.npz --out stack"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the kinds; each is a subparser with a function of its own."""
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
-    _configure_synthetic(kinds.add_parser("synthetic", help="make chest CT with known truth and known raters"))
-    _configure_npz(kinds.add_parser("npz", help="an NPZ stack of 2-D images with several masks each"))
+    for name, example, configure_kind, text in (
+        ("synthetic", EXAMPLE, _configure_synthetic, "make chest CT with known truth and known raters"),
+        ("npz", _EXAMPLE_NPZ, _configure_npz, "an NPZ stack of 2-D images with several masks each"),
+    ):
+        configure_kind(kinds.add_parser(name, help=text, description=text, epilog=f"example: {example}"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +60,7 @@ def _import_synthetic(args: argparse.Namespace) -> Path:
     from probseg.data.synthetic import DEFAULT_SITES, SyntheticCase, default_raters, generate, write
 
     if not 1 <= args.sites <= len(DEFAULT_SITES):
-        raise ProbsegError("E_ARGUMENT", f"--sites must lie between 1 and {len(DEFAULT_SITES)}, but is {args.sites}")
+        raise ProbsegError("E_USAGE", f"--sites must lie between 1 and {len(DEFAULT_SITES)}, but is {args.sites}")
     cases = generate(args.cases, args.seed, DEFAULT_SITES[: args.sites], default_raters(args.raters), tuple(args.shape))
 
     def followed() -> Iterator[SyntheticCase]:

@@ -50,7 +50,7 @@ def test_an_existing_dataset_is_kept_unless_asked(tmp_path):
 
 @pytest.mark.parametrize("wrong", [("--cases", 0), ("--sites", 3), ("--raters", 0), ("--seed", -1)])
 def test_wrong_numbers_write_nothing(tmp_path, wrong):
-    with pytest.raises(ProbsegError, match="E_ARGUMENT"):
+    with pytest.raises(ProbsegError, match="E_USAGE"):
         synthetic(tmp_path / "ct", *wrong)
     assert not (tmp_path / "ct").exists()
 

@@ -56,7 +56,7 @@ def generate(
         shape: ``(slices, rows, columns)``, at least (2, 32, 32).
 
     Raises:
-        ProbsegError: E_ARGUMENT when an argument is out of its range.
+        ProbsegError: E_USAGE when an argument is out of its range.
     """
     raters = default_raters() if raters is None else tuple(raters)
     _check(num_cases, seed, sites, raters, shape)
@@ -81,7 +81,7 @@ def _check(
         rules.append((len(set(names)) == len(names), f"every {kind} must have a name of its own, but they are {names}"))
     for holds, rule in rules:
         if not holds:
-            raise ProbsegError("E_ARGUMENT", rule)
+            raise ProbsegError("E_USAGE", rule)
 
 
 def _stream(seed: int, *key: int) -> np.random.Generator:

@@ -67,7 +67,7 @@ class RaterModel:
         boundary_length_mm: how far along the outline an excursion lasts.
 
     Raises:
-        ProbsegError: E_ARGUMENT when a habit is out of its range.
+        ProbsegError: E_USAGE when a habit is out of its range.
     """
 
     name: str
@@ -102,7 +102,7 @@ class RaterModel:
         )
         for holds, rule in rules:
             if not holds:
-                raise ProbsegError("E_ARGUMENT", f"rater '{self.name}': {rule}")
+                raise ProbsegError("E_USAGE", f"rater '{self.name}': {rule}")
         object.__setattr__(self, "confusion", confusion)
 
     def chance_drawn(self, signed_distance_mm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -156,7 +156,7 @@ def rater_distribution(
         ``(classes, slices, rows, columns)`` float32, sums to 1 over classes.
     """
     if not raters:
-        raise ProbsegError("E_ARGUMENT", "a distribution of raters needs at least one rater")
+        raise ProbsegError("E_USAGE", "a distribution of raters needs at least one rater")
     distribution = np.zeros((LABELS.num_classes, *lungs.shape), dtype=np.float32)
     for label in np.unique(lungs):
         distribution[label] = lungs == label
@@ -180,7 +180,7 @@ def default_raters(count: int = 4) -> tuple[RaterModel, ...]:
         count: how many, 1 to 60; the first rater is the same whatever the count.
     """
     if not 1 <= count <= 60:
-        raise ProbsegError("E_ARGUMENT", f"the number of raters must lie between 1 and 60, but is {count}")
+        raise ProbsegError("E_USAGE", f"the number of raters must lie between 1 and 60, but is {count}")
     outlines = ((0.0, 0.8), (2.2, 1.2), (-1.5, 1.0), (0.8, 1.8))
     calls = ((0.08, 0.08), (0.25, 0.05), (0.05, 0.25), (0.15, 0.15), (0.10, 0.02))
     care = ((0.02, 0.0), (0.05, 0.0), (0.12, 0.15))

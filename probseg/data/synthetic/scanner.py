@@ -33,7 +33,7 @@ class Site:
         healthy: part of the patients without opacity, 0 to 1.
 
     Raises:
-        ProbsegError: E_ARGUMENT when a value is out of its range.
+        ProbsegError: E_USAGE when a value is out of its range.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Site:
         )
         for holds, rule in rules:
             if not holds:
-                raise ProbsegError("E_ARGUMENT", f"site '{self.name}': {rule}")
+                raise ProbsegError("E_USAGE", f"site '{self.name}': {rule}")
 
     def geometry(self, rng: np.random.Generator, shape: tuple[int, int, int]) -> Geometry:
         """Where the scan of a patient lies: axial slices, a patient's own place on the table."""

@@ -143,11 +143,11 @@ def split_patients(patients: Iterable[str], seed: int, shares: Sequence[float] =
     more patients every split with a share has at least one.
 
     Raises:
-        ProbsegError: E_ARGUMENT when the shares are not four numbers that sum to 1.
+        ProbsegError: E_USAGE when the shares are not four numbers that sum to 1.
     """
     share = np.asarray(shares, dtype=float)
     if share.shape != (len(SPLITS),) or (share < 0).any() or abs(share.sum() - 1) > 1e-9:
-        raise ProbsegError("E_ARGUMENT", f"shares must be {len(SPLITS)} numbers that sum to 1, but are {list(shares)}")
+        raise ProbsegError("E_USAGE", f"shares must be {len(SPLITS)} numbers that sum to 1, but are {list(shares)}")
     names = sorted(set(patients))
     quota = share * len(names)
     counts = (share > 0).astype(int) if len(names) >= len(SPLITS) else np.zeros(len(SPLITS), dtype=int)

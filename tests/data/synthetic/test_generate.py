@@ -113,7 +113,7 @@ def test_every_pattern_can_be_asked_for_alone():
     ],
 )
 def test_bad_arguments_are_refused_before_the_first_case(arguments):
-    with pytest.raises(ProbsegError, match="E_ARGUMENT"):
+    with pytest.raises(ProbsegError, match="E_USAGE"):
         generate(**{"num_cases": 1, **arguments})
 
 
@@ -131,7 +131,7 @@ def test_bad_arguments_are_refused_before_the_first_case(arguments):
     ],
 )
 def test_impossible_sites_are_refused(fault):
-    with pytest.raises(ProbsegError, match="E_ARGUMENT: site 's'"):
+    with pytest.raises(ProbsegError, match="E_USAGE: site 's'"):
         Site("s", **fault)
 
 

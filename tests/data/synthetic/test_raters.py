@@ -181,7 +181,7 @@ def test_the_outline_of_an_unbiased_rater_is_an_even_chance():
     ],
 )
 def test_impossible_habits_are_refused(habit):
-    with pytest.raises(ProbsegError, match="E_ARGUMENT: rater 'r'"):
+    with pytest.raises(ProbsegError, match="E_USAGE: rater 'r'"):
         RaterModel("r", **habit)
 
 
@@ -192,5 +192,5 @@ def test_default_raters_differ_and_the_first_do_not_depend_on_the_count():
     habits = {(r.boundary_bias_mm, r.miss_rate, r.confusion.tobytes()) for r in default_raters(60)}
     assert len(habits) == 60
     for count in (0, 61):
-        with pytest.raises(ProbsegError, match="E_ARGUMENT"):
+        with pytest.raises(ProbsegError, match="E_USAGE"):
             default_raters(count)

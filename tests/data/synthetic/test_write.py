@@ -94,7 +94,7 @@ def test_splits_hold_their_shares(patients, counts):
 
 
 def test_shares_must_sum_to_one():
-    with pytest.raises(ProbsegError, match="E_ARGUMENT"):
+    with pytest.raises(ProbsegError, match="E_USAGE"):
         split_patients(["a"], 0, (0.5, 0.1, 0.1, 0.1))
 
 
