@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from probseg.case import Geometry
 from probseg.errors import ProbsegError, warn
-from probseg.io.dicom.headers import NotAnImage, Slice, check_plane, read_slices
+from probseg.io.dicom.headers import NotAnImage, read_slices
 from probseg.io.dicom.order import choose_series, order_slices, single_geometry
 from probseg.io.dicom.pixels import check_decoder, read_pixels
+from probseg.io.dicom.slices import Slice, check_plane
 from probseg.io.guard import is_folder
 
 __all__ = ["read_series"]

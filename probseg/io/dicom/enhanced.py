@@ -11,7 +11,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from probseg.errors import ProbsegError
-from probseg.io.dicom.headers import Slice
+from probseg.io.dicom.slices import Slice
 
 __all__ = ["enhanced_slices"]
 

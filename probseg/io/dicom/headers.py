@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 from probseg.errors import ProbsegError
 from probseg.io.dicom.elements import Elements, open_elements, walk
+from probseg.io.dicom.enhanced import enhanced_slices
+from probseg.io.dicom.slices import NATIVE, Slice, Vector
 from probseg.io.guard import check_size, file_size
 
-__all__ = ["NATIVE", "NotAnImage", "Slice", "check_plane", "read_slices"]
+__all__ = ["NotAnImage", "read_slices"]
 
-NATIVE = frozenset(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"))
 _CT = "1.2.840.10008.5.1.4.1.1.2"
 _ENHANCED_CT = frozenset(("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"))
 
@@ -45,50 +45,10 @@ _TAGS = {
     0x00281054: "rescale_type",
 }
 _TAG_OF = {name: tag for tag, name in _TAGS.items()}
-Vector = tuple[float, ...]
 
 
 class NotAnImage(Exception):
     """A file in a DICOM folder that is not DICOM, or is DICOM without an image."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One slice: where it lies in the patient, where its pixels lie in the file, and how they become HU.
-
-    ``frame`` counts within the file. Lengths in mm. ``padding`` are the least and greatest stored padding value.
-    ``warnings`` are codes of faults that do not change the result.
-    """
-
-    path: Path
-    frame: int
-    series: str
-    sop_instance: str
-    frame_of_reference: str
-    phase: tuple[str, str]
-    position: Vector
-    orientation: Vector
-    pixel_spacing: Vector
-    thickness: float | None
-    slope: float
-    intercept: float
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    padding: tuple[int, int] | None
-    syntax: str
-    big: bool
-    pixel_offset: int
-    pixel_length: int | None
-    warnings: tuple[str, ...]
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one uncompressed slice."""
-        return self.rows * self.columns * self.bits_allocated // 8
 
 
 def read_slices(path: Path) -> list[Slice]:
@@ -97,7 +57,7 @@ def read_slices(path: Path) -> list[Slice]:
     Raises:
         NotAnImage: the file is no DICOM image at all.
         ProbsegError: E_EMPTY_FILE, E_NOT_REGULAR, E_DICOM_TRUNCATED, E_DICOM_CORRUPT, E_NO_PIXELDATA, E_MODALITY,
-            E_NOT_HU, E_NO_RESCALE, E_NO_SPACING, E_BAD_SPACING, E_NO_ORIENTATION, E_BAD_AFFINE.
+            E_NOT_HU, E_NO_RESCALE, E_NO_SPACING, E_NO_ORIENTATION, E_NDIM, E_TOO_LARGE.
     """
     size = file_size(path)
     opened = open_elements(path, size)
@@ -160,8 +120,6 @@ class _Header:
         frames = self._frames()
         self._check_length(frames, warnings)
         if sop_class in _ENHANCED_CT:
-            from probseg.io.dicom.enhanced import enhanced_slices
-
             return enhanced_slices(self._slice(0, warnings, None), frames)
         if frames != 1:
             raise self.fault("E_NDIM", f"holds {frames} frames in a class of image that has one")
@@ -274,21 +232,3 @@ class _Header:
             pixel_length=e.pixel_length,
             warnings=tuple(warnings),
         )
-
-
-def check_plane(item: Slice) -> None:
-    """Whether spacing, orientation and rescale of a slice can be true.
-
-    Raises:
-        ProbsegError: E_BAD_SPACING, E_BAD_AFFINE or E_NO_RESCALE.
-    """
-    name = f"'{item.path}'"
-    if not all(s > 0 for s in item.pixel_spacing):
-        raise ProbsegError("E_BAD_SPACING", f"{name} must have a PixelSpacing above 0 mm; export it again")
-    across, down = item.orientation[:3], item.orientation[3:]
-    lengths = math.hypot(*across), math.hypot(*down)
-    cosine = sum(a * b for a, b in zip(across, down, strict=True))
-    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(cosine)) > 1e-3:
-        raise ProbsegError("E_BAD_AFFINE", f"the axes in the orientation of {name} must be perpendicular unit vectors")
-    if item.slope == 0:
-        raise ProbsegError("E_NO_RESCALE", f"{name} has a RescaleSlope of 0, so its values are not HU; export it again")

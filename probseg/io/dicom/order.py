@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from probseg.case import Geometry
 from probseg.errors import ProbsegError
-from probseg.io.dicom.headers import Slice
 from probseg.io.dicom.pixels import stored_bytes
+from probseg.io.dicom.slices import Slice
 
 __all__ = ["choose_series", "order_slices", "short_uid", "single_geometry"]
 

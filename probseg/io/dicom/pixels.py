@@ -15,7 +15,7 @@ from pydicom.uid import UID
 
 from probseg.errors import ProbsegError
 from probseg.io.dicom.elements import open_elements
-from probseg.io.dicom.headers import NATIVE, Slice
+from probseg.io.dicom.slices import NATIVE, Slice
 from probseg.io.guard import check_size
 
 __all__ = ["AIR_HU", "check_decoder", "read_pixels", "stored_bytes"]
