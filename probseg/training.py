@@ -94,6 +94,8 @@ class TrainingCLI(LightningCLI):
         if self._settings.wandb:
             loggers += _wandb(self._settings.wandb, self.run)
         trainer = super().instantiate_trainer(logger=loggers or False, **kwargs)
+        self._last = _LastValidation()
+        trainer.callbacks.append(self._last)  # type: ignore[attr-defined]  # set by Trainer's connector
         self.model.config = json.loads(json.dumps(self._settings.model.as_dict()))
         return trainer
 
@@ -102,16 +104,19 @@ class TrainingCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Train; an ensemble's members one after the other, each as a run of its own."""
         start = time.monotonic()
+        self._reached = (0, 0)
         if isinstance(self.model, Ensemble):
             self._fit_members(self.model)
         else:
             self.trainer.fit(**{**kwargs, "weights_only": True})
+            self._reached = (self.trainer.global_step, self.trainer.current_epoch)
+            self._validate_the_end()
         if not self.trainer.is_global_zero:
             return
         record = {
             "train_seconds": round(time.monotonic() - start, 1),
-            "epochs": self.trainer.current_epoch,
-            "steps": self.trainer.global_step,
+            "epochs": self._reached[1],
+            "steps": self._reached[0],
             "seed": self._settings.seed_everything,
             "warm_start": _warm_start_of(self.model),
             "threads": torch.get_num_threads(),
@@ -119,6 +124,17 @@ class TrainingCLI(LightningCLI):
         write_text(self.run / "training.json", json.dumps(record, indent=2) + "\n")
         print(f"wrote {self.run}/checkpoints/best.ckpt")
         print(f"next: probseg test -c {self.run}/config.yaml")
+
+    def _validate_the_end(self) -> None:
+        """A training that steps or time ended inside an epoch has not been validated since; its end counts too."""
+        keeper = self.trainer.checkpoint_callback
+        if not isinstance(keeper, ModelCheckpoint) or keeper.monitor is None or self._last.step == self._reached[0]:
+            return
+        figures = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        score, best = torch.tensor(float(figures[0][keeper.monitor])), keeper.best_model_score
+        self.trainer.save_checkpoint(self.run / "checkpoints" / "last.ckpt")
+        if best is None or (score < best if keeper.mode == "min" else score > best):
+            self.trainer.save_checkpoint(self.run / "checkpoints" / "best.ckpt")
 
     def _fit_members(self, ensemble: Ensemble) -> None:
         states = []
@@ -131,6 +147,7 @@ class TrainingCLI(LightningCLI):
             print(f"member {k + 1} of {len(ensemble.members)}", flush=True)
             with _no_arguments():
                 cli = TrainingCLI.make(args=_as_arguments("fit", member))
+            self._reached = (self._reached[0] + cli._reached[0], self._reached[1] + cli._reached[1])
             states.append(read_checkpoint(best_checkpoint(cli.run))["state_dict"])
         ensemble.bind(self.datamodule.info)
         ensemble.compose(states)
@@ -218,6 +235,16 @@ class TrainingCLI(LightningCLI):
             parser_kwargs={**{name: dict(quiet) for name in cls.subcommands()}},
             args=args,
         )
+
+
+class _LastValidation(Callback):
+    """Remembers after which step the model was validated last."""
+
+    step = -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Note the step."""
+        self.step = trainer.global_step
 
 
 class RunConfig(SaveConfigCallback):
