@@ -30,8 +30,8 @@ def examples(space: tuple[int, ...] = (12, 10), cases: tuple[str, ...] = ("c0", 
     mean = np.stack([1 - foreground, *[foreground / (classes - 1)] * (classes - 1)], axis=1)
     entropy = -(mean * np.log(mean)).sum(axis=1)
     readings = np.stack([masks[:, s % 4] for s in range(8)], axis=1)
-    for k in range(8):
-        readings[:, k, ..., k, 0] = 1  # no two alike
+    for one in range(8):
+        readings[:, one, ..., one, 0] = 1  # no two alike
     return {
         "case_id": np.array(cases),
         "image": rng.random((k, *space), dtype=np.float32),
