@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from probseg.io.atomic import write_text
+from probseg.report.agreement import AgreementView, is_agreement, load_agreement
 from probseg.report.cases import case_views
 from probseg.report.figures import colour_stops, forest_svg, reliability_svg
 from probseg.report.plots import PROBABILITY, UNCERTAINTY
@@ -47,7 +48,8 @@ def build_report(folders: Sequence[Path], out: Path) -> Path:
     """Write the report of tested runs as one HTML file that needs nothing else, not even a network.
 
     Args:
-        folders: run folders of ``probseg test``, or folders with ``runs/`` inside, such as the demo's.
+        folders: run folders of ``probseg test``, folders with ``runs/`` inside, such as the demo's, or folders of
+            ``probseg agreement``.
         out: the file to write.
 
     Returns:
@@ -56,14 +58,15 @@ def build_report(folders: Sequence[Path], out: Path) -> Path:
     Raises:
         ProbsegError: E_FILE_MISSING, E_PARSE or E_SCHEMA where a folder is not a tested run; E_NOT_WRITABLE.
     """
-    runs = [load_run(folder) for folder in find_runs(folders)]
+    agreements = [load_agreement(Path(f)) for f in folders if is_agreement(Path(f))]
+    runs = [load_run(folder) for folder in find_runs([f for f in folders if not is_agreement(Path(f))])]
     out = Path(out)
-    write_text(out, render(runs))
+    write_text(out, render(runs, agreements))
     return out
 
 
-def render(runs: Sequence[RunResult]) -> str:
-    """The page of these runs as text: the probabilistic U-Net first, the raters last."""
+def render(runs: Sequence[RunResult], agreements: Sequence[AgreementView] = ()) -> str:
+    """The page as text: of the runs the probabilistic U-Net first, the raters last."""
     ordered = sorted(runs, key=_place)
     titles = _titles(ordered)
     columns, rows, reasons = table(ordered, list(titles.values()))
@@ -78,7 +81,8 @@ def render(runs: Sequence[RunResult]) -> str:
     return environment.get_template("template.html").render(
         style=Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
         facts=_facts(ordered),
-        datasets=_datasets(ordered),
+        datasets=_datasets(ordered, agreements),
+        agreements=agreements,
         sentences=summarise(ordered, titles),
         columns=columns,
         rows=rows,
@@ -124,11 +128,11 @@ def _facts(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
     facts = [("test cases", "cases"), ("patients", "patients"), ("raters a case, at most", "raters_max")]
     known = [(label, _shared(runs, key)) for label, key in facts]
     models = sum(not r.is_raters for r in runs)
-    return [(label, str(v)) for label, v in known if v is not None] + [("families", str(models))]
+    return [(label, str(v)) for label, v in known if v is not None] + ([("families", str(models))] if models else [])
 
 
-def _datasets(runs: Sequence[RunResult]) -> list[dict[str, str]]:
-    found = {}
+def _datasets(runs: Sequence[RunResult], agreements: Sequence[AgreementView]) -> list[dict[str, str]]:
+    found = {a.dataset: a.note for a in agreements}
     for run in runs:
         data = run.summary.get("dataset")
         if isinstance(data, Mapping):

@@ -62,9 +62,9 @@ def _among_raters(runs: Sequence[RunResult]) -> str:
     apart = run.figure("rater_diversity")
     overlap = Estimate(1.0 - apart.value, 1.0 - apart.high, 1.0 - apart.low, apart.n)
     return (
-        f"Two raters who drew the same case overlap by {_with_interval(overlap)} on average (intersection over union; "
-        f"1 would be full agreement), measured on {apart.n} cases. Where they "
-        "differ, no single mask can agree with all of them."
+        f"The masks of two raters of the same case overlap by {_with_interval(overlap)} on average, measured on "
+        f"{apart.n} cases (intersection over union: 1 would be full agreement; where only one of the two drew "
+        "anything it is 0). Where raters differ, no single mask can agree with all of them."
     )
 
 

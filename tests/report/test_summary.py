@@ -66,7 +66,7 @@ def test_the_plain_network_may_win_and_then_it_says_so(make_run: Make) -> None:
 
 def test_raters_overlap_turns_the_interval_round(make_run: Make) -> None:
     text = sentences(make_run("punet", "ProbabilisticUNet", {"rater_diversity": 0.35}))
-    assert "overlap by 0.650 (95 % interval 0.630 to 0.670)" in text
+    assert "overlap by 0.650 (95 % interval 0.630 to 0.670) on average" in text
 
 
 @pytest.mark.parametrize(
