@@ -184,6 +184,21 @@ def test_a_range_of_padding_becomes_air(tmp_path, write_series, hu):
     assert_array_equal(read_image(tmp_path / "s")[0], np.where(hu < -1024 + 100, -1024, hu))
 
 
+def test_padding_that_needs_more_bits_than_are_stored_hits_no_tissue(tmp_path, write_series, hu):
+    """63536 cut down to 12 bits would be 2096, a bone of 1072 HU."""
+
+    def edit(d, k):
+        stored = hu[k].astype(np.int32) + 1024
+        stored[:, 0], stored[:, 1] = 63536, 2096
+        d.BitsStored, d.HighBit, d.PixelData = 12, 11, stored.astype("<u2").tobytes()
+        d.add_new("PixelPaddingValue", "US", 63536)
+
+    write_series(tmp_path / "s", hu, edit=edit)
+    wanted = hu.copy()
+    wanted[:, :, 0], wanted[:, :, 1] = -1024, 1072
+    assert_array_equal(read_image(tmp_path / "s")[0], wanted)
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_bits_that_are_not_stored_do_not_count(tmp_path, write_series, hu, signed):
     """12 bits stored, an old overlay in bits 12 to 15."""
@@ -349,6 +364,21 @@ def test_a_file_cut_anywhere_is_an_error(tmp_path, write_series, hu, implicit):
         codes.add(caught.value.code)
     assert codes <= {"E_DICOM_TRUNCATED", "E_NO_PIXELDATA", "E_NO_DICOM"}
     assert "E_DICOM_TRUNCATED" in codes
+
+
+def test_a_deflated_data_set_that_is_cut_damaged_or_a_bomb(tmp_path, write_series, hu, monkeypatch):
+    bomb = lambda d, k: d.add_new(0x00091001, "OB", bytes(5 * 10**6)) if k == 2 else None  # noqa: E731
+    path = write_series(tmp_path / "s", hu, syntax=DeflatedExplicitVRLittleEndian, edit=bomb)[2]
+    assert_array_equal(read_image(tmp_path / "s")[0], hu)
+    monkeypatch.setenv("PROBSEG_MAX_BYTES", "3000000")
+    refused("E_TOO_LARGE", tmp_path / "s")
+    monkeypatch.delenv("PROBSEG_MAX_BYTES")
+    data = path.read_bytes()
+    path.write_bytes(data[:-20])
+    refused("E_DICOM_TRUNCATED", tmp_path / "s")
+    start = 144 + struct.unpack_from("<L", data, 140)[0]
+    path.write_bytes(data[:start] + b"\x07" + data[start + 1 :])  # a block of a kind that does not exist
+    refused("E_DICOM_CORRUPT", tmp_path / "s")
 
 
 def test_an_empty_file_among_the_slices(tmp_path, write_series, hu):

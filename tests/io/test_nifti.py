@@ -285,15 +285,18 @@ def test_image_and_mask_share_an_oblique_affine(tmp_path, hu):
     assert_array_equal(read_mask(tmp_path / "a.nii", geometry, "the mask"), array)
 
 
-def test_an_affine_at_45_degrees_turns_image_and_mask_alike(tmp_path, hu):
+def test_a_mask_near_45_degrees_follows_its_image(tmp_path, hu):
     """Rounding decides which axis is which for the image; the mask must follow it, not decide anew."""
-    c = np.sqrt(0.5)
-    turn = np.eye(4)
-    turn[:2, :2] = [[c, -c], [c, c]]
-    _, geometry, _ = read_image(save(tmp_path / "a.nii", hu[:, :5, :5], turn @ np.diag([1, 1, 2, 1.0])))
-    turn[0, 0] += 2e-6
-    path = save(tmp_path / "m.nii", hu[:, :5, :5], turn @ np.diag([1, 1, 2, 1.0]))
-    assert_array_equal(read_mask(path, geometry, "the mask"), read_image(tmp_path / "a.nii")[0])
+    square = np.ascontiguousarray(hu[:, :5, :5])
+
+    def turned(angle):
+        matrix = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 2]])
+        return nib.affines.from_matvec(matrix)
+
+    array, geometry, _ = read_image(save(tmp_path / "a.nii", square, turned(np.pi / 4 - 1e-6)))
+    save(tmp_path / "m.nii", square, turned(np.pi / 4 + 1e-6))
+    assert not np.allclose(read_image(tmp_path / "m.nii")[1].direction, geometry.direction, atol=0.1)
+    assert_array_equal(read_mask(tmp_path / "m.nii", geometry, "the mask"), array)
 
 
 MISFITS = {
@@ -360,6 +363,20 @@ def test_the_affine_of_the_scan_comes_back_bit_for_bit(tmp_path, hu):
     assert_array_equal(a.affine, b.affine)
     assert_array_equal(a.dataobj, b.dataobj)
     assert (b.header["qform_code"], b.header["sform_code"]) == (1, 1)
+
+
+def test_a_slight_shear_has_no_quaternion(tmp_path, hu):
+    """Half a degree is let pass; a qform would have to leave it out and contradict the sform."""
+    sheared = RAS.copy()
+    sheared[1, 2] = 2.5 * 0.008
+    image = nib.Nifti1Image(hu.transpose(2, 1, 0), sheared)
+    image.set_qform(None, 0)
+    nib.save(image, tmp_path / "a.nii")
+    nifti.write(tmp_path / "b.nii", *read_image(tmp_path / "a.nii"))
+    header = nib.load(tmp_path / "b.nii").header
+    assert (header["qform_code"], header["sform_code"]) == (0, 1)
+    assert_allclose(nib.load(tmp_path / "b.nii").affine, sheared, atol=1e-6)
+    assert_array_equal(read_image(tmp_path / "b.nii")[0], hu)
 
 
 def test_classes_are_the_fourth_axis_for_everyone(tmp_path):
