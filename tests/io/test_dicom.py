@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -465,6 +468,38 @@ def test_a_pipe_among_the_slices_does_not_hang(tmp_path, write_series, hu):
     write_series(tmp_path / "s", hu)
     os.mkfifo(tmp_path / "s" / "pipe.dcm")
     refused("E_NOT_REGULAR", tmp_path / "s")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_flipped_byte_leads_to_a_traceback(tmp_path, write_series, hu, data):
+    """Every damage is either harmless or an error of ours; warnings of pydicom would fail the test as well."""
+    syntax = data.draw(st.sampled_from([ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless]))
+    compress = RLELossless if syntax == RLELossless else None
+    folder = tmp_path / syntax
+    if not folder.exists():
+        write_series(folder, hu[:3], **({"compress": compress} if compress else {"syntax": syntax}))
+    path = folder / "slice001.dcm"
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(128, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(damaged)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ProbsegWarning)
+            read_image(folder)
+    except ProbsegError as error:
+        assert error.message.isprintable()
+    finally:
+        path.write_bytes(whole)
+
+
+def test_compressed_pixels_under_an_uncompressed_syntax(tmp_path, write_series, hu):
+    path = write_series(tmp_path / "s", hu, compress=RLELossless)[2]
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0", 1))
+    refused("E_DICOM_CORRUPT", tmp_path / "s")
 
 
 # Enhanced multi-frame -------------------------------------------------------------------------------------------------

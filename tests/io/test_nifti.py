@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -265,6 +265,16 @@ def test_what_is_no_file(tmp_path, hu):
 def test_a_choice_of_series_is_not_ignored(tmp_path, hu):
     with pytest.raises(ProbsegError, match="has no series"):
         read_image(save(tmp_path / "a.nii", hu), series="12345678")
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 351), st.binary(min_size=1, max_size=4)), min_size=1, max_size=3))
+def test_no_damaged_header_leads_to_a_traceback(tmp_path, hu, edits):
+    path = patch(save(tmp_path / "a.nii", hu), *edits)
+    try:
+        read_image(path)
+    except ProbsegError as error:
+        assert error.message.isprintable()
 
 
 # Masks ----------------------------------------------------------------------------------------------------------------

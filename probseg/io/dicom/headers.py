@@ -157,19 +157,20 @@ class _Header:
         if e.syntax not in NATIVE:
             check_size(self.path, self.integer("rows") * self.integer("columns") * frames * 2)
             return
+        if e.pixel_length is None:
+            raise self.fault("E_DICOM_CORRUPT", "holds compressed pixels, but its transfer syntax is uncompressed")
         bits = self.integer("bits_allocated")
         if bits not in (8, 16, 32):
             raise self.fault("E_DICOM_CORRUPT", "must allocate 8, 16 or 32 bits a pixel")
         needed = self.integer("rows") * self.integer("columns") * frames * bits // 8
-        given = there if e.pixel_length is None else e.pixel_length
         if needed == 0:
             raise self.fault("E_DICOM_CORRUPT", "has no rows or no columns")
-        if given < needed:
+        if e.pixel_length < needed:
             raise self.fault(
                 "E_DICOM_TRUNCATED",
-                f"holds {given} of the {needed} bytes that its rows and columns need; export it again",
+                f"holds {e.pixel_length} of the {needed} bytes that its rows and columns need; export it again",
             )
-        if given > needed + 1:  # one byte makes the length even
+        if e.pixel_length > needed + 1:  # one byte makes the length even
             warnings.append("W_PIXELDATA_PADDING")
 
     def _plane(self) -> tuple[Vector, Vector, Vector, float, float]:

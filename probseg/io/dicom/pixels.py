@@ -68,7 +68,7 @@ def stored_bytes(item: Slice) -> bytes:
     if opened is None:
         raise ProbsegError("E_DICOM_CORRUPT", f"'{item.path}' changed while it was read")
     with opened.stream as stream:
-        if item.pixel_length is None or item.syntax not in NATIVE:
+        if item.syntax not in NATIVE:
             stream.seek(item.pixel_offset)
             return stream.read()
         stream.seek(item.pixel_offset + item.frame * item.frame_bytes)
