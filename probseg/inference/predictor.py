@@ -1,0 +1,87 @@
+"""Prediction of whole scans as Lightning sees it: a step takes a scan and gives its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+
+from probseg.case import Case
+from probseg.distribution import Draws
+from probseg.errors import ProbsegError
+from probseg.inference.inputs import ScanFailure
+from probseg.inference.scan import ScanPrediction, predict_scan
+from probseg.models import SegmentationModule
+
+__all__ = ["PredictionSettings", "ScanPredictor"]
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How scans are predicted; the arguments of `predict_scan`."""
+
+    draws: Draws
+    batch_size: int = 2
+    readings: int = 0
+    window: tuple[int, int, int] = (32, 128, 128)
+    overlap: float = 0.25
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for ``summary.json``."""
+        return {
+            "draws": self.draws.count,
+            "seed": self.draws.seed,
+            "batch_size": self.batch_size,
+            "readings": self.readings,
+            "window": list(self.window),
+            "overlap": self.overlap,
+        }
+
+
+class ScanPredictor(LightningModule):
+    """A trained model whose predict step takes a whole scan; `PredictionWriter` writes what it gives.
+
+    Args:
+        model: bound to its label set.
+        settings: how to predict.
+        checkpoint_sha256: of the file of the weights; stands in what is written.
+        progress: is called with the case id, the number of slices done and of all slices.
+    """
+
+    def __init__(
+        self,
+        model: SegmentationModule,
+        settings: PredictionSettings,
+        checkpoint_sha256: str,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.checkpoint_sha256 = checkpoint_sha256
+        self.progress = progress
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave the scan in main memory; its parts go to the device one by one."""
+        return batch
+
+    def predict_step(self, batch: Case | ScanFailure, batch_idx: int) -> ScanPrediction | ScanFailure:
+        """Predict one scan; a fault of the scan is returned, so that the rest go on."""
+        if isinstance(batch, ScanFailure):
+            return batch
+        s = self.settings
+        report = None if self.progress is None else _for_case(self.progress, batch.case_id)
+        try:
+            return predict_scan(self.model, batch, s.draws, s.batch_size, s.readings, s.window, s.overlap, report)
+        except ProbsegError as error:
+            return ScanFailure(batch.case_id, error)
+
+
+def _for_case(progress: Callable[[str, int, int], None], case_id: str) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        progress(case_id, done, total)
+
+    return report

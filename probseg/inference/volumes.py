@@ -1,0 +1,115 @@
+"""What a prediction says of volumes: each draw measures every structure, and their spread is the interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.labels import LabelSet
+
+__all__ = ["LEVELS", "VOLUME_COLUMNS", "StructureVolume", "structure_volumes", "volume_rows"]
+
+LEVELS = (50, 80, 95)
+"""Percent of the draws that an interval holds."""
+
+VOLUME_COLUMNS = (
+    "case_id",
+    "class",
+    "expected_ml",
+    "mode_ml",
+    "draws",
+    "mean_ml",
+    *(f"{end}_{level}_ml" for level in LEVELS for end in ("low", "high")),
+)
+
+
+@dataclass(frozen=True)
+class StructureVolume:
+    """Volume of one class or group in one scan, mL; NaN where the size of a voxel is not known.
+
+    Attributes:
+        structure: name of the class or group.
+        expected_ml: sum of its probability.
+        mode_ml: volume in the mode, the most probable class of the mean.
+        draws_ml: ``(draws,)`` volume in the reading of each draw, what a rater would have measured.
+    """
+
+    structure: str
+    expected_ml: float
+    mode_ml: float
+    draws_ml: NDArray[np.float64]
+
+    @property
+    def mean_ml(self) -> float:
+        """Mean over draws."""
+        return float(self.draws_ml.mean())
+
+    def interval_ml(self, level: int) -> tuple[float, float]:
+        """Central interval that holds ``level`` percent of the draws, by linear interpolation between them.
+
+        It never reaches beyond the smallest and largest draw, so few draws make a narrow interval. NaN with a single
+        draw, which has no spread.
+        """
+        if len(self.draws_ml) < 2:
+            return math.nan, math.nan
+        low, high = np.quantile(self.draws_ml, [0.5 - level / 200, 0.5 + level / 200])
+        return float(low), float(high)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types; null for what is not known."""
+        return {
+            "class": self.structure,
+            "expected_ml": _plain(self.expected_ml),
+            "mode_ml": _plain(self.mode_ml),
+            "mean_ml": _plain(self.mean_ml),
+            "intervals_ml": {str(level): [_plain(v) for v in self.interval_ml(level)] for level in LEVELS},
+            "draws_ml": [_plain(float(v)) for v in self.draws_ml],
+        }
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)
+
+
+def structure_volumes(
+    labels: LabelSet,
+    expected: NDArray[np.float64],
+    mode_counts: NDArray[np.int64],
+    draw_counts: NDArray[np.int64],
+    voxel_volume_ml: float,
+) -> tuple[StructureVolume, ...]:
+    """Volumes of every foreground class and group from voxel counts a class.
+
+    Args:
+        labels: the label set; a group is the sum of its classes.
+        expected: ``(classes,)`` sum of the mean probability over voxels.
+        mode_counts: ``(classes,)`` voxels of the mode.
+        draw_counts: ``(draws, classes)`` voxels of each reading.
+        voxel_volume_ml: of one voxel; NaN where unknown.
+    """
+    volumes = []
+    for name in labels.structures:
+        inside = labels.members(name)
+        volumes.append(
+            StructureVolume(
+                name,
+                float(expected[inside].sum()) * voxel_volume_ml,
+                float(mode_counts[inside].sum()) * voxel_volume_ml,
+                draw_counts[:, inside].sum(axis=1) * voxel_volume_ml,
+            )
+        )
+    return tuple(volumes)
+
+
+def volume_rows(case_id: str, volumes: Sequence[StructureVolume]) -> list[tuple[object, ...]]:
+    """Rows of ``volumes.csv``, one a class or group; the columns are `VOLUME_COLUMNS`."""
+    rows: list[tuple[object, ...]] = []
+    for v in volumes:
+        ends = [end for level in LEVELS for end in v.interval_ml(level)]
+        rows.append((case_id, v.structure, v.expected_ml, v.mode_ml, len(v.draws_ml), v.mean_ml, *ends))
+    return rows
