@@ -10,25 +10,35 @@ from probseg.analysis.bootstrap import Interval, bootstrap, bootstrap_mean
 from probseg.analysis.calibration import calibration_error
 from probseg.analysis.energy import energy_distance_floor, generalized_energy_distance, hungarian_matched_iou
 from probseg.analysis.entropy import complete_agreement, rater_entropy
+from probseg.analysis.kappa import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from probseg.analysis.overlap import pairwise_dice
 from probseg.analysis.softdice import soft_dice
+from probseg.analysis.staple import StapleResult, staple
 from probseg.analysis.surfaces import surface_distance
+from probseg.analysis.volume_agreement import bland_altman, icc
 from probseg.analysis.volumes import crps
 
 __all__ = [
     "AgreementReport",
     "Interval",
+    "StapleResult",
     "analyse",
+    "bland_altman",
     "bootstrap",
     "bootstrap_mean",
     "calibration_error",
+    "cohen_kappa",
     "complete_agreement",
     "crps",
     "energy_distance_floor",
+    "fleiss_kappa",
     "generalized_energy_distance",
     "hungarian_matched_iou",
+    "icc",
+    "krippendorff_alpha",
     "pairwise_dice",
     "rater_entropy",
     "soft_dice",
+    "staple",
     "surface_distance",
 ]

@@ -1,0 +1,124 @@
+"""Agreement beyond chance: Cohen's and Fleiss' kappa, Krippendorff's alpha.
+
+Chance is judged from how often each class is used, so these figures depend on the region: with the whole image, easy
+background makes any raters look alike. The region is always declared: `fleiss_kappa` takes the union of foreground
+unless told otherwise; for the other two the caller passes the voxels that count.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.analysis.entropy import votes
+
+__all__ = ["alpha_of_counts", "cohen_kappa", "fleiss_kappa", "kappa_of_counts", "krippendorff_alpha"]
+
+
+def _beyond_chance(observed: float, expected: float) -> float:
+    """``(observed - expected) / (1 - expected)``; NaN where chance alone agrees completely (one class in use)."""
+    return math.nan if expected >= 1.0 else (observed - expected) / (1.0 - expected)
+
+
+def cohen_kappa(a: NDArray, b: NDArray) -> float:
+    """Agreement of two raters beyond chance, nominal: 1 complete, 0 as by chance, negative below it.
+
+    Cohen (1960), doi:10.1177/001316446002000104.
+
+    Args:
+        a: integer labels of the voxels of a declared region, any shape.
+        b: likewise, the same voxels.
+
+    Returns:
+        NaN for no voxel, or where both use one and the same class throughout: there is no chance to go beyond.
+
+    Example:
+        >>> a = np.repeat([0, 0, 1, 1], [20, 5, 10, 15])
+        >>> b = np.repeat([0, 1, 0, 1], [20, 5, 10, 15])
+        >>> round(cohen_kappa(a, b), 3)
+        0.4
+    """
+    if a.size == 0:
+        return math.nan
+    labels, index = np.unique(np.stack([a.ravel(), b.ravel()]), return_inverse=True)
+    first, second = index.reshape(2, -1)
+    table = np.bincount(first * len(labels) + second, minlength=len(labels) ** 2).reshape(len(labels), -1) / a.size
+    return _beyond_chance(float(np.trace(table)), float(table.sum(axis=0) @ table.sum(axis=1)))
+
+
+def kappa_of_counts(counts: NDArray) -> float:
+    """Fleiss' kappa of a table ``(units, classes)`` of votes with the same number of raters, two or more, in each row.
+
+    NaN for no row, one rater, or one class in use.
+    """
+    if len(counts) == 0:
+        return math.nan
+    counts = counts.astype(np.float64)
+    raters = counts[0].sum()
+    if raters < 2:
+        return math.nan
+    observed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
+    share = counts.sum(axis=0) / counts.sum()
+    return _beyond_chance(float(observed.mean()), float((share**2).sum()))
+
+
+def fleiss_kappa(masks: NDArray, num_classes: int, region: NDArray | None = None) -> float:
+    """Agreement of several raters beyond chance, nominal: 1 complete, 0 as by chance.
+
+    Fleiss (1971), doi:10.1037/h0031619.
+
+    Args:
+        masks: ``(raters, *space)`` integer label maps. Fleiss' kappa wants every rater's vote, so a voxel where any
+            label lies outside ``0..num_classes-1`` is left out; `krippendorff_alpha` keeps it.
+        num_classes: C, background included.
+        region: ``space`` booleans; None for the union of the raters' foreground.
+
+    Returns:
+        NaN where the region is empty, there is one rater, or one class is in use.
+    """
+    counts = votes(masks, num_classes)
+    complete = counts.sum(axis=0) == len(masks)
+    chosen = (counts[1:].sum(axis=0) > 0) if region is None else region
+    return kappa_of_counts(counts[:, chosen & complete].T)
+
+
+def alpha_of_counts(counts: NDArray) -> float:
+    """Krippendorff's alpha of a table ``(units, classes)`` of votes; rows may have different numbers of raters.
+
+    NaN where no row has two votes, or one class is in use.
+    """
+    counts = counts.astype(np.float64)
+    pairable = counts[counts.sum(axis=1) >= 2]
+    if len(pairable) == 0:
+        return math.nan
+    raters, total = pairable.sum(axis=1), pairable.sum()
+    # Of each voxel's ordered pairs of votes, how many differ; a voxel weighs by its votes.
+    differing = ((raters**2 - (pairable**2).sum(axis=1)) / (raters - 1)).sum() / total
+    usage = pairable.sum(axis=0)
+    expected = (total**2 - (usage**2).sum()) / (total * (total - 1))
+    return math.nan if expected == 0 else float(1.0 - differing / expected)
+
+
+def krippendorff_alpha(masks: NDArray, rated: NDArray | None = None) -> float:
+    """Agreement beyond chance of any number of raters, nominal, where some did not rate some voxels.
+
+    Krippendorff (2004), Content Analysis, chapter 11. Every voxel that two raters or more rated counts, so declare the
+    region: ``rated & region``, with the union of foreground in mind, not the whole image.
+
+    Args:
+        masks: ``(raters, *space)`` integer label maps, or ``(raters, voxels)`` of a region.
+        rated: ``(raters, *space)`` booleans, None for everywhere.
+
+    Returns:
+        1 complete agreement, 0 as by chance; NaN where no voxel has two votes, or one class is in use.
+    """
+    flat = masks.reshape(len(masks), math.prod(masks.shape[1:]))
+    looked = (
+        np.ones(flat.shape, dtype=bool) if rated is None else np.broadcast_to(rated, masks.shape).reshape(flat.shape)
+    )
+    used = np.unique(flat[looked])
+    return (
+        alpha_of_counts(np.stack([((flat == c) & looked).sum(axis=0) for c in used], axis=1)) if len(used) else math.nan
+    )
