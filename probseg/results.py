@@ -83,8 +83,12 @@ def example_positions(diversity: NDArray[np.float64], count: int = 5) -> list[in
 
 def write_examples(
     run: Path, examples: Sequence[Example], predict: Callable[[Tensor], SegmentationDistribution]
-) -> None:
-    """Write ``test/examples.npz``: images, masks, maps and eight readings of a few cases of one shape."""
+) -> int:
+    """Write ``test/examples.npz``: images, masks, maps and eight readings of a few cases of one shape.
+
+    Returns:
+        How many draws the predicted distribution has.
+    """
     batch = collate(examples)
     with torch.no_grad():
         distribution = predict(batch.image)
@@ -102,6 +106,7 @@ def write_examples(
     (run / "test").mkdir(parents=True, exist_ok=True)
     with replacing(run / "test" / "examples.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)
+    return distribution.num_draws
 
 
 def _as_distribution(labels: Tensor, num_classes: int) -> SegmentationDistribution:

@@ -8,23 +8,25 @@ import logging
 import math
 import re
 import shlex
+import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from probseg.data.datamodule import MultiRaterData
 from probseg.errors import ProbsegError, warn
 from probseg.io.atomic import replacing, write_text
+from probseg.io.tables import write_csv
 from probseg.models import Ensemble, SegmentationModule
 from probseg.models.checkpoints import best_checkpoint, describe, load_weights, read_checkpoint
 from probseg.results import example_positions, write_examples, write_results
@@ -48,7 +50,10 @@ class TrainingCLI(LightningCLI):
         parser.add_argument("--out", type=str | None, default=None, help="The run folder; default: runs/FAMILY.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Replace a run that is there already.")
         parser.add_argument(
-            "--wandb", type=str | None, default=None, help="Also log to this Weights & Biases project; offline if need be."
+            "--wandb",
+            type=str | None,
+            default=None,
+            help="Also log to this Weights & Biases project; offline if need be.",
         )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults(
@@ -75,10 +80,14 @@ class TrainingCLI(LightningCLI):
         """Decide on the run folder, and refuse to write over another run."""
         settings = self._settings
         self.run = Path(settings.out or f"runs/{self._family}")
+        if self.subcommand != "fit":
+            self.run = _folder_of_config(settings) or self.run
+        elif Path(settings.data.root).exists():  # so that the run's config works from any directory
+            settings.data.root = str(Path(settings.data.root).resolve())
         settings.out = str(self.run)
         settings.checkpoint.dirpath = str(self.run / "checkpoints")
         settings.trainer.default_root_dir = str(self.run)
-        taken = (self.run / "config.yaml").exists()
+        taken = any((self.run / "checkpoints").glob("*.ckpt"))
         if self.subcommand == "fit" and taken and not settings.overwrite and not settings.ckpt_path:
             raise ProbsegError(
                 "E_OUTPUT_EXISTS",
@@ -89,11 +98,14 @@ class TrainingCLI(LightningCLI):
         """A trainer that logs to ``metrics.csv`` of the run folder, whatever else it logs to."""
         given = self._get(self.config_init, "trainer").get("logger")
         loggers: list[Logger] = list(given) if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        if given is not False and self.subcommand in ("fit", "validate"):
-            loggers.append(CSVLogger(str(self.run), name="", version=""))
-        if self._settings.wandb:
+        if given is not False and self.subcommand == "fit":
+            loggers.insert(0, CSVLogger(str(self.run), name="", version=""))  # the first says where config.yaml goes
+        if self._settings.wandb and not isinstance(self.model, Ensemble):  # whose members log, each a run of its own
             loggers += _wandb(self._settings.wandb, self.run)
-        trainer = super().instantiate_trainer(logger=loggers or False, **kwargs)
+        try:
+            trainer = super().instantiate_trainer(logger=loggers or False, **kwargs)
+        except (MisconfigurationException, ValueError) as error:
+            raise ProbsegError("E_SCHEMA", f"trainer: {_shorten(str(error))}") from error
         self._last = _LastValidation()
         trainer.callbacks.append(self._last)  # type: ignore[attr-defined]  # set by Trainer's connector
         self.model.config = json.loads(json.dumps(self._settings.model.as_dict()))
@@ -105,12 +117,25 @@ class TrainingCLI(LightningCLI):
         """Train; an ensemble's members one after the other, each as a run of its own."""
         start = time.monotonic()
         self._reached = (0, 0)
-        if isinstance(self.model, Ensemble):
-            self._fit_members(self.model)
-        else:
-            self.trainer.fit(**{**kwargs, "weights_only": True})
-            self._reached = (self.trainer.global_step, self.trainer.current_epoch)
-            self._validate_the_end()
+        given = self._settings.ckpt_path
+        if given:
+            read_checkpoint(Path(given))
+        elif self._settings.overwrite and self.trainer.is_global_zero:
+            _clear(self.run)  # figures of the run before must not stand beside this one's weights
+        try:
+            if isinstance(self.model, Ensemble):
+                self._fit_members(self.model)
+            else:
+                self.trainer.fit(**{**kwargs, "weights_only": True})
+                self._reached = (self.trainer.global_step, self.trainer.current_epoch)
+                self._validate_the_end()
+        except ProbsegError:
+            if self.trainer.is_global_zero and not any(self.run.rglob("*.ckpt")):
+                _clear(self.run)
+            raise
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
         if not self.trainer.is_global_zero:
             return
         record = {
@@ -131,8 +156,13 @@ class TrainingCLI(LightningCLI):
         if not isinstance(keeper, ModelCheckpoint) or keeper.monitor is None or self._last.step == self._reached[0]:
             return
         figures = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
-        score, best = torch.tensor(float(figures[0][keeper.monitor])), keeper.best_model_score
         self.trainer.save_checkpoint(self.run / "checkpoints" / "last.ckpt")
+        if not figures or keeper.monitor not in figures[0]:  # nothing was validated, or something of training is kept
+            if not keeper.best_model_path:
+                warn("W_NO_VALIDATION", f"{keeper.monitor} was never measured, so best.ckpt is the end of the training")
+                self.trainer.save_checkpoint(self.run / "checkpoints" / "best.ckpt")
+            return
+        score, best = torch.tensor(float(figures[0][keeper.monitor])), keeper.best_model_score
         if best is None or (score < best if keeper.mode == "min" else score > best):
             self.trainer.save_checkpoint(self.run / "checkpoints" / "best.ckpt")
 
@@ -145,12 +175,14 @@ class TrainingCLI(LightningCLI):
             member.seed_everything = settings.seed_everything + k
             member.out = str(self.run / "members" / str(k))
             print(f"member {k + 1} of {len(ensemble.members)}", flush=True)
-            with _no_arguments():
-                cli = TrainingCLI.make(args=_as_arguments("fit", member))
+            cli = TrainingCLI.make(args=_as_arguments("fit", member))
             self._reached = (self._reached[0] + cli._reached[0], self._reached[1] + cli._reached[1])
             states.append(read_checkpoint(best_checkpoint(cli.run))["state_dict"])
         ensemble.bind(self.datamodule.info)
         ensemble.compose(states)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's connector
+            if isinstance(callback, RunConfig):
+                callback.composing = True
         self.trainer.validate(ensemble, datamodule=self.datamodule, verbose=False)
         checkpoint = {"state_dict": ensemble.state_dict(), "probseg": describe(ensemble)}
         for name in ("best.ckpt", "last.ckpt"):
@@ -159,8 +191,8 @@ class TrainingCLI(LightningCLI):
 
     # -- validate, test, predict --------------------------------------------------------------------------------------
 
-    def _load(self) -> None:
-        """The weights of ``--ckpt_path``, else the best of the run folder."""
+    def _load(self) -> Path:
+        """Take the weights of ``--ckpt_path``, else the best of the run folder; returns the checkpoint."""
         given = self._settings.ckpt_path
         path = Path(given) if given and given not in ("best", "last") else best_checkpoint(self.run)
         if given == "last":
@@ -168,11 +200,17 @@ class TrainingCLI(LightningCLI):
         checkpoint = read_checkpoint(path)
         self.model.on_load_checkpoint(checkpoint)
         load_weights(self.model, checkpoint["state_dict"], path)
+        return path
 
     def validate(self, model: SegmentationModule, datamodule: MultiRaterData, **kwargs: Any) -> None:
-        """Every figure on the validation patients, printed and added to ``metrics.csv``."""
+        """Every figure on the validation patients, printed and written to ``validation.csv``."""
         self._load()
-        self.trainer.validate(model, datamodule=datamodule, verbose=True)
+        figures = self.trainer.validate(model, datamodule=datamodule, verbose=True)
+        if self.trainer.is_global_zero:
+            rows = [(self._family, name.removeprefix("validation/"), v) for name, v in (figures or [{}])[0].items()]
+            write_csv(self.run / "validation.csv", ("family", "metric", "value"), rows)
+            print(f"wrote {self.run}/validation.csv")
+            print(f"next: probseg test -c {self.run}/config.yaml")
 
     def test(self, model: SegmentationModule, datamodule: MultiRaterData, **kwargs: Any) -> None:
         """Every figure on the test patients with its interval, in ``results.csv`` and ``test/``."""
@@ -189,7 +227,7 @@ class TrainingCLI(LightningCLI):
         summary = {
             "class_path": self._settings.model.class_path,
             "dataset": datamodule.info.to_dict(),
-            "draws": model.draws.count,
+            "draws_asked": model.draws.count,
             "seed": training.get("seed"),
             "train_seconds": training.get("train_seconds"),
             "warm_start": training.get("warm_start"),
@@ -197,11 +235,12 @@ class TrainingCLI(LightningCLI):
             "command": "probseg " + shlex.join(sys.argv[1:]),
         }
         examples = datamodule.examples("test")
-        figures = write_results(self.run, self._family, evaluation, examples, summary)
         positions = example_positions(evaluation.per_case()["rater_diversity"])
         shown = [examples[int(evaluation.index()[k])] for k in positions]
-        if len({e.image.shape for e in shown}) == 1:
-            write_examples(self.run, shown, lambda image: model(image.to(model.device), model.draws))
+        for shape in list({e.image.shape for e in shown})[:1]:  # volumes of several shapes: those of one
+            alike = [e for e in shown if e.image.shape == shape]
+            summary["draws"] = write_examples(self.run, alike, lambda image: model(image.to(model.device), model.draws))
+        figures = write_results(self.run, self._family, evaluation, examples, summary)
         for name in _HEADLINE:
             f = figures[name]
             print(f"{name:>10} {f.value:8.4f}  [{f.low:.4f}, {f.high:.4f}]  n = {f.n}")
@@ -210,18 +249,26 @@ class TrainingCLI(LightningCLI):
 
     def predict(self, model: SegmentationModule, datamodule: MultiRaterData, **kwargs: Any) -> None:
         """Maps of every test case below ``predictions/`` of the run folder."""
-        from probseg.inference.writer import PredictionWriter
+        from probseg.inference import PredictionSettings, PredictionWriter, ScanPredictor, dataset_scans, scan_loader
+        from probseg.inference.writer import file_sha256
 
-        self._load()
-        out = self.run / "predictions"
-        self.trainer.callbacks.append(PredictionWriter(out, model.draws))  # type: ignore[attr-defined]
-        self.trainer.predict(model, datamodule=datamodule, return_predictions=False)
-        print(f"wrote {out}")
+        predictor = ScanPredictor(model, PredictionSettings(model.draws), file_sha256(self._load()))
+        scans = dataset_scans(datamodule.part("test"), datamodule.info.dimensions)
+        writer = PredictionWriter(self.run / "predictions", self._settings.overwrite)
+        self.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+        self.trainer.predict(predictor, dataloaders=scan_loader(scans), return_predictions=False)
+        if writer.failures:
+            raise ProbsegError("E_SCANS_FAILED", f"{len(writer.failures)} of {len(scans)} scans failed; see above")
+        print(f"wrote {writer.out}: {len(writer.written)} scans; volumes.csv, manifest.json")
+        print(f"next: look at {writer.out / writer.written[0] / 'preview.png'}")
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would import the classes that a checkpoint names; the config alone says what a model is."""
 
     @classmethod
     def make(cls, args: Any = None) -> TrainingCLI:
         """The command line with probseg's settings; runs the subcommand."""
-        quiet = {"exit_on_error": False}
+        quiet = {"exit_on_error": False, "allow_abbrev": False}  # --trainer.max_epoch is a typo, not max_epochs
         return cls(
             SegmentationModule,
             MultiRaterData,
@@ -231,8 +278,12 @@ class TrainingCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            trainer_defaults={"enable_progress_bar": sys.stderr.isatty(), "num_sanity_val_steps": 0, "enable_model_summary": False},
-            parser_kwargs={**{name: dict(quiet) for name in cls.subcommands()}},
+            trainer_defaults={
+                "enable_progress_bar": sys.stderr.isatty(),
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+            },
+            parser_kwargs={**quiet, **{name: dict(quiet) for name in cls.subcommands()}},
             args=args,
         )
 
@@ -250,10 +301,33 @@ class _LastValidation(Callback):
 class RunConfig(SaveConfigCallback):
     """Writes ``config.yaml`` when fitting starts; other commands leave the run's own config alone."""
 
+    composing = False
+
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Only for fit, and for an ensemble, whose members fit apart."""
-        if stage == "fit" or (isinstance(pl_module, Ensemble) and stage == "validate"):
+        """Only for fit, and for an ensemble that is composed of members that were fitted apart."""
+        if stage == "fit" or self.composing:
             super().setup(trainer, pl_module, stage)
+
+
+def _folder_of_config(settings: Any) -> Path | None:
+    """The run folder whose own ``config.yaml`` was given; None where --out says otherwise."""
+    for given in settings.config or ():
+        path = Path(given.absolute)
+        if path.name == "config.yaml" and (path.parent / "checkpoints").is_dir():
+            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if settings.out in (None, stored.get("out")):
+                return path.parent
+    return None
+
+
+def _clear(run: Path) -> None:
+    """Remove what a run writes, and the folder if nothing else is in it."""
+    for name in ("config.yaml", "metrics.csv", "results.csv", "validation.csv", "training.json"):
+        (run / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "members", "test"):
+        shutil.rmtree(run / name, ignore_errors=True)
+    if run.is_dir() and not any(run.iterdir()):
+        run.rmdir()
 
 
 def _warm_start_of(model: Any) -> str | None:
@@ -264,16 +338,6 @@ def _as_arguments(subcommand: str, settings: Any) -> dict[str, Any]:
     plain = settings.as_dict()
     plain.pop("config", None)
     return {"subcommand": subcommand, subcommand: plain}
-
-
-@contextmanager
-def _no_arguments() -> Iterator[None]:
-    """Lightning warns when it is given arguments while the process has some of its own."""
-    before, sys.argv = sys.argv, sys.argv[:1]
-    try:
-        yield
-    finally:
-        sys.argv = before
 
 
 def _wandb(project: str, run: Path) -> list[Logger]:
@@ -287,7 +351,9 @@ def _wandb(project: str, run: Path) -> list[Logger]:
         offline = False
     except OSError:
         offline = True
-        warn("W_WANDB_OFFLINE", "Weights & Biases cannot be reached; the run is logged offline, sync it with wandb sync")
+        warn(
+            "W_WANDB_OFFLINE", "Weights & Biases cannot be reached; the run is logged offline, sync it with wandb sync"
+        )
     try:
         run.mkdir(parents=True, exist_ok=True)
         logger = WandbLogger(name=run.name, project=project, save_dir=str(run), offline=offline)
@@ -298,19 +364,32 @@ def _wandb(project: str, run: Path) -> list[Logger]:
         return []
 
 
+# What Lightning says of small data, of its own use of torch, and of an ensemble's members; none of it is for users.
+_IDLE_ADVICE = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*Checkpoint directory.*",
+    ".*Experiment logs directory.*",
+    ".*args parameter is intended.*",
+    ".*treespec, LeafSpec.*",
+)
+
+
 def run_training(argv: list[str]) -> int:
     """Run a Lightning subcommand; every error of the configuration is one E_SCHEMA line."""
-    for name in ("pytorch_lightning", "lightning.pytorch"):
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    sys.argv = ["probseg", *argv]
+    before = sys.argv
+    sys.argv = [before[0], *argv]  # the first word and these are how Lightning starts further processes
     with warnings.catch_warnings():
-        # Advice of Lightning about worker counts and log intervals that small data make pointless.
-        for message in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*Checkpoint directory.*"):
+        for message in _IDLE_ADVICE:
             warnings.filterwarnings("ignore", message=message)
         try:
             TrainingCLI.make()
-        except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+        except (argparse.ArgumentError, argparse.ArgumentTypeError, MisconfigurationException) as error:
             raise ProbsegError("E_SCHEMA", _shorten(str(error))) from error
+        finally:
+            sys.argv = before
     return 0
 
 

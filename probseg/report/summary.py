@@ -26,7 +26,7 @@ def summarise(runs: Sequence[RunResult], titles: Mapping[str, str]) -> list[str]
         _among_raters(runs),
         _lowest(models, titles, "ged_v", "lies closest to the collection of the raters' masks", "GED (V)"),
         _floor(models, titles),
-        _lowest(models, titles, "nll", "is least surprised by what the raters drew", "NLL", " nats a pixel"),
+        _lowest(models, titles, "nll", "is least surprised by what the raters drew", "NLL", " nats"),
         _calibration(models, titles),
         _spread(models, titles),
         _in_the_models_place(models, raters, titles),
@@ -96,27 +96,26 @@ def _comparison(best: RunResult, rival: RunResult, titles: Mapping[str, str], me
     if not gap.has_interval:
         return f"Against {other} nothing can be claimed, because too few patients were seen by both."
     if gap.low > 0:
-        return f"{_upper(other)} is higher, thus worse, by {_with_interval(gap)} on the same {gap.n} cases."
+        return f"{_upper(other)} is higher, thus worse, by {_with_interval(gap)} a case over the same {gap.n} cases."
     return (
-        f"{_upper(other)} differs by {_with_interval(gap)} on the same {gap.n} cases; the interval does not exclude "
-        "zero, so no difference can be claimed."
+        f"{_upper(other)} differs by {_with_interval(gap)} a case over the same {gap.n} cases; the interval does "
+        "not exclude zero, so no difference can be claimed."
     )
 
 
 def _floor(models: Sequence[RunResult], titles: Mapping[str, str]) -> str:
-    known = [r for r in models if r.figure("ged_floor").defined and r.draws]
-    if len({r.draws for r in known}) < 2:
+    """Where families drew different numbers of readings, how much of GED (V) that alone makes."""
+    ranked = sorted((r for r in models if r.figure("ged_floor").defined), key=lambda r: r.figure("ged_floor").value)
+    if not ranked:
         return ""
-    few, many = min(known, key=lambda r: r.draws or 0), max(known, key=lambda r: r.draws or 0)
+    low, high = (r.figure("ged_floor").value for r in (ranked[0], ranked[-1]))
+    if high - low < 0.01:
+        return ""
     return (
-        "Part of a GED (V) only reflects how many readings were drawn: a perfect model would score "
-        f"{figure_text(few.figure('ged_floor').value)} with {_readings(few)} a case, as {_the(few, titles)} has, and "
-        f"{figure_text(many.figure('ged_floor').value)} with {_readings(many)}."
+        "Part of a GED (V) only reflects how many readings were compared: with as many as "
+        f"{_the(ranked[-1], titles)} has, a perfect model would score {figure_text(high)}, with as many as "
+        f"{_the(ranked[0], titles)} {figure_text(low)}. GED (U) has no such part."
     )
-
-
-def _readings(run: RunResult) -> str:
-    return "1 reading" if run.draws == 1 else f"{run.draws} readings"
 
 
 def _calibration(models: Sequence[RunResult], titles: Mapping[str, str]) -> str:
@@ -138,11 +137,11 @@ def _calibration(models: Sequence[RunResult], titles: Mapping[str, str]) -> str:
 
 
 def _spread(models: Sequence[RunResult], titles: Mapping[str, str]) -> str:
-    """Whether readings vary as much as raters do, for the family that varies most."""
+    """Whether readings vary as much as raters do, for the probabilistic U-Net or else the family of lowest GED."""
     known = [r for r in models if r.figure("diversity").defined and r.figure("rater_diversity").defined]
     if not known:
         return ""
-    run = max(known, key=lambda r: r.figure("diversity").value)
+    run = min(known, key=lambda r: (r.class_name != "ProbabilisticUNet", r.figure("ged_v").value))
     own, theirs = run.figure("diversity"), run.figure("rater_diversity")
     text = (
         f"Two readings of {_the(run, titles)} lie {_with_interval(own)} apart (1 \N{MINUS SIGN} IoU), two raters "

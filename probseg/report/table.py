@@ -46,7 +46,7 @@ COLUMNS = (
         "Floor",
         NEITHER,
         "The GED (V) that a perfect model would score here, given so few masks and so many readings. Read GED (V) "
-        "against it, not against 0.",
+        "against it, not against 0. A network with one answer counts as that answer repeated, as often as readings were asked for.",
     ),
     Column(
         "hm_iou",
@@ -65,8 +65,8 @@ COLUMNS = (
         "nll",
         "NLL",
         LOWER,
-        "Surprise at what raters drew: minus the log of the probability given to each rater's label, a pixel and "
-        "rater, in nats. Confident mistakes cost most.",
+        "Surprise at what raters drew: minus the log of the mean probability given to each rater's label, in nats a "
+        "pixel and rater, in the region where a rater or the model sees something. Confident mistakes cost most.",
     ),
     Column(
         "ece",
@@ -75,7 +75,12 @@ COLUMNS = (
         "Gap between the probability stated and the share of raters who agree, averaged over 15 bins, in the region "
         "where a rater or the model sees something.",
     ),
-    Column("brier", "Brier", LOWER, "Squared gap between the probabilities and a rater's label, summed over classes."),
+    Column(
+        "brier",
+        "Brier",
+        LOWER,
+        "Squared gap between the probabilities and a rater's label, summed over classes, in the same region.",
+    ),
     Column(
         "diversity",
         "Diversity",
