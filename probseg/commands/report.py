@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         nargs="+",
-        help="run folder of `probseg test`, folder with runs/ inside such as the demo's, or folder of `probseg agreement`",
+        help="run folder of `probseg test`, folder with runs/ inside like the demo's, or folder of `probseg agreement`",
     )
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
 

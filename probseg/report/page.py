@@ -95,7 +95,7 @@ def render(runs: Sequence[RunResult], agreements: Sequence[AgreementView] = ()) 
         gradients={"probability": colour_stops(PROBABILITY), "uncertainty": colour_stops(UNCERTAINTY)},
         reliability=Markup(reliability_svg(curves, _curves_text(curves, titles))) if curves else "",
         without_curve=[titles[str(r.folder)] for r in ordered if r not in curves],
-        without_examples=[titles[str(r.folder)] for r in ordered if not r.examples],
+        without_examples=[titles[str(r.folder)] for r in ordered if not r.examples and not r.is_raters],
         provenance=[_provenance(r, titles[str(r.folder)]) for r in ordered],
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     )
@@ -158,7 +158,7 @@ def _provenance(run: RunResult, title: str) -> Provenance:
     elif "warm_start" not in summary:
         start = "not recorded"
     else:
-        start = f"warm start: {warm}" if warm else "from random weights"
+        start = f"warm start: {_weights(str(warm))}" if warm else "from random weights"
     versions = summary.get("versions") or {}
     return Provenance(
         title,
@@ -167,6 +167,13 @@ def _provenance(run: RunResult, title: str) -> Provenance:
         str(summary.get("command") or "not recorded"),
         ", ".join(f"{k} {v}" for k, v in versions.items()) or "not recorded",
     )
+
+
+def _weights(text: str) -> str:
+    """Whose weights a checkpoint inside a run folder holds; any other words as they are."""
+    path = Path(text)
+    inside = path.suffix == ".ckpt" and path.parent.name == "checkpoints"
+    return f"weights of the run '{path.parent.parent.name}' ({path.name})" if inside else text
 
 
 def _forest_text(runs: Sequence[RunResult], titles: Mapping[str, str], shown: Sequence[tuple[str, str]]) -> str:

@@ -46,7 +46,8 @@ COLUMNS = (
         "Floor",
         NEITHER,
         "The GED (V) that a perfect model would score here, given so few masks and so many readings. Read GED (V) "
-        "against it, not against 0. A network with one answer counts as that answer repeated, as often as readings were asked for.",
+        "against it, not against 0. A network with one answer counts as that answer repeated, as often "
+        "as readings were asked for.",
     ),
     Column(
         "hm_iou",

@@ -125,6 +125,13 @@ def test_where_a_family_started_is_said_plainly(page: Page) -> None:
     assert "from random weights" in page.text and "nothing was trained" in page.text
 
 
+def test_a_warm_start_from_a_checkpoint_names_the_run(make_run: Make, tmp_path: Path) -> None:
+    summary = {"warm_start": "/somewhere/runs/deterministic/checkpoints/best.ckpt"}
+    folder = make_run("punet", "ProbabilisticUNet", summary=summary)
+    page = Page(build_report([folder], tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "warm start: weights of the run 'deterministic' (best.ckpt)" in page.text
+
+
 def test_markup_in_names_is_text(make_run: Make, make_examples: Callable, tmp_path: Path) -> None:
     evil = '<script>alert("1")</script>'
     labels = {"classes": [{"value": 0, "name": "b"}, {"value": 1, "name": evil, "colour": "red;}</style><script>"}]}

@@ -94,3 +94,15 @@ def test_without_single_cases_nothing_is_claimed(make_run: Make) -> None:
 def test_without_any_figure_there_is_nothing_but_the_limits(tmp_path: Path) -> None:
     (only,) = summarise([RunResult(tmp_path, "new", {}, {})], {str(tmp_path): "New"})
     assert only.startswith("Each row is one trained model")
+
+
+def test_floors_of_different_numbers_of_readings_are_explained(make_run: Make) -> None:
+    few, many = make_run("a", "Ensemble", {"ged_floor": 0.31}), make_run("b", "ProbabilisticUNet", {"ged_floor": 0.16})
+    text = sentences(few, many)
+    assert "with as many as the ensemble has, a perfect model would score 0.310" in text and "U-Net 0.160" in text
+    assert "perfect model" not in sentences(few)
+
+
+def test_spread_is_told_of_the_probabilistic_unet_though_another_varies_more(make_run: Make) -> None:
+    folders = make_run("a", "Ensemble", {"diversity": 0.9}), make_run("b", "ProbabilisticUNet", {"diversity": 0.2})
+    assert "Two readings of the probabilistic U-Net lie 0.200" in sentences(*folders)
