@@ -88,9 +88,7 @@ class Geometry:
         if abs(np.linalg.det(direction)) < 1e-3:
             raise ProbsegError("E_BAD_AFFINE", "the affine's three axes must not lie in one plane")
         x, y, z = (float(v) for v in np.asarray(affine)[:3, 3])
-        return cls(
-            tuple(int(n) for n in shape), tuple(float(s) for s in spacing), (x, y, z), _as_matrix(direction)
-        )
+        return cls(tuple(int(n) for n in shape), tuple(float(s) for s in spacing), (x, y, z), _as_matrix(direction))
 
     def close_to(self, other: Geometry, tolerance: float = 1e-3) -> bool:
         """Whether two geometries name the same voxels: no voxel moves by over ``tolerance`` of the smallest spacing."""

@@ -454,6 +454,14 @@ def test_a_syntax_without_decoder_names_it_and_the_package(tmp_path, write_serie
     assert "RLE Lossless" in refused("E_NO_DECODER", tmp_path / "s")
 
 
+@pytest.mark.parametrize("syntax", [b"j.2.840.10008.1.2.5", b"1.2.840.99999.1.2.5", b"1.02.40.10008.1.2.5"])
+def test_a_syntax_that_nobody_knows_is_not_quoted(tmp_path, write_series, hu, syntax):
+    path = write_series(tmp_path / "s", hu, compress=RLELossless)[2]
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.5", syntax, 1))
+    message = refused("E_NO_DECODER", tmp_path / "s")
+    assert "an unknown transfer syntax" in message and syntax.decode() not in message
+
+
 def test_a_volume_over_the_limit_is_refused(tmp_path, write_series, hu, monkeypatch):
     write_series(tmp_path / "s", hu)
     monkeypatch.setenv("PROBSEG_MAX_BYTES", str(hu.nbytes - 1))

@@ -48,13 +48,15 @@ def check_decoder(item: Slice) -> None:
     """Refuse a compressed slice that nothing installed can decode with E_NO_DECODER."""
     if item.syntax in NATIVE:
         return
-    uid = UID(item.syntax)
+    # pydicom would warn of a malformed UID and quote it; here it is one more syntax that nothing decodes
+    uid = UID(item.syntax, validation_mode=pydicom.config.IGNORE)
     try:
-        available = get_decoder(uid).is_available
+        available = uid.is_valid and get_decoder(uid).is_available
     except NotImplementedError:
         available = False
     if not available:
-        name = uid.name if uid.is_transfer_syntax and not uid.is_private else "an unknown transfer syntax"
+        known = uid.is_valid and not uid.is_private and uid.is_transfer_syntax
+        name = uid.name if known else "an unknown transfer syntax"
         package = _PACKAGE.get(item.syntax, "python-gdcm")
         raise ProbsegError(
             "E_NO_DECODER",
