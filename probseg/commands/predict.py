@@ -112,8 +112,9 @@ def _predict(predictor: ScanPredictor, scans: list[Scan], writer: PredictionWrit
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        # Advice about worker counts: reading a scan is short beside predicting it.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Advice about worker counts (reading a scan is short beside predicting it), and Lightning's own use of torch.
+        for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
+            warnings.filterwarnings("ignore", message=message)
         trainer = Trainer(
             devices=1,
             logger=False,

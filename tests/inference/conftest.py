@@ -16,7 +16,7 @@ import torch
 from probseg.case import Case, Geometry
 from probseg.labels import LabelClass, LabelGroup, LabelSet
 from probseg.models import SegmentationModule
-from probseg.models.checkpoints import build_model
+from probseg.models.loading import build_model
 from probseg.records import DatasetInfo
 
 LABELS = LabelSet(

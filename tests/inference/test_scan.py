@@ -134,11 +134,11 @@ def test_autocast_outside_changes_nothing(make_model: Make, scan: Case) -> None:
 def test_faults_are_named(make_model: Make, scan: Case) -> None:
     model = make_model("Deterministic")
     flat = Case("flat", "p", "", scan.image[0], {}, Geometry((13, 18), (0.5, 0.5)))
-    with pytest.raises(ProbsegError, match="E_ARGUMENT.*2 readings.*1 draw"):
+    with pytest.raises(ProbsegError, match=r"E_ARGUMENT.*2 readings.*1 draw"):
         predict_scan(model, scan, Draws(8), readings=2)
     with pytest.raises(ProbsegError, match="E_NDIM"):
         predict_scan(make_model("Deterministic", 3), flat, Draws(1))
-    with pytest.raises(ProbsegError, match="E_ARGUMENT.*evaluation mode"):
+    with pytest.raises(ProbsegError, match=r"E_ARGUMENT.*evaluation mode"):
         predict_scan(model.train(), scan, Draws(1))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -27,7 +29,7 @@ def test_windows_cover_an_axis_overlap_and_weigh_one(size: int, length: int, ove
     size = max(size, length)
     starts = _starts(size, length, overlap)
     assert starts[0] == 0 and starts[-1] == size - length
-    assert all(0 < b - a <= max(1, length * (1 - overlap)) for a, b in zip(starts, starts[1:], strict=False))
+    assert all(0 < b - a <= max(1, length * (1 - overlap)) for a, b in pairwise(starts))
     total = torch.zeros(size, dtype=torch.float64)
     for start, weight in zip(starts, _weights(starts, length), strict=True):
         total[start : start + length] += weight
