@@ -184,7 +184,7 @@ class TrainingCLI(LightningCLI):
             if isinstance(callback, RunConfig):
                 callback.composing = True
         self.trainer.validate(ensemble, datamodule=self.datamodule, verbose=False)
-        checkpoint = {"state_dict": ensemble.state_dict(), "probseg": describe(ensemble)}
+        checkpoint = {"state_dict": ensemble.state_dict(), "probseg": describe(ensemble.info, ensemble.config)}
         for name in ("best.ckpt", "last.ckpt"):
             with replacing(self.run / "checkpoints" / name) as path:
                 torch.save(checkpoint, path)
