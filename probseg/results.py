@@ -73,7 +73,7 @@ def write_results(
 
 
 def example_positions(diversity: NDArray[np.float64], count: int = 5) -> list[int]:
-    """Which cases to show: from little to much disagreement among raters, evenly over the ranking, none picked by a model."""
+    """Which cases to show: evenly from little to much disagreement among raters, so that no model picks them."""
     known = np.flatnonzero(~np.isnan(diversity))
     ranked = known[np.argsort(diversity[known], kind="stable")]
     if len(ranked) <= count:

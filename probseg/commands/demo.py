@@ -68,5 +68,5 @@ def _print_table(path: Path) -> None:
     table = Table("family", *_SHOWN)
     for family in dict.fromkeys(r["family"] for r in rows):
         values = {r["metric"]: r["value"] for r in rows if r["family"] == family}
-        table.add_row(family, *(f"{float(values[m]):.3f}" if values.get(m) else "–" for m in _SHOWN))
+        table.add_row(family, *(f"{float(values[m]):.3f}" if values.get(m) else "-" for m in _SHOWN))
     Console().print(table)

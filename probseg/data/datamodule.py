@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import Dataset as TorchDataset
 
-from probseg.batch import Batch, collate
+from probseg.batch import collate
 from probseg.case import Case
 from probseg.data.examples import Examples
 from probseg.data.transforms import Transform
@@ -15,7 +16,7 @@ from probseg.errors import ProbsegError
 from probseg.manifest import open_dataset
 from probseg.records import Dataset, DatasetInfo
 
-__all__ = ["CaseList", "MultiRaterData"]
+__all__ = ["Cases", "MultiRaterData"]
 
 
 class MultiRaterData(LightningDataModule):
@@ -90,7 +91,7 @@ class MultiRaterData(LightningDataModule):
             )
         return self._made[split]
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled; an incomplete last batch is left out unless it is the only one."""
         examples = self.examples("train")
         if not examples.one_shape:
@@ -106,7 +107,7 @@ class MultiRaterData(LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def _whole(self, split: str) -> DataLoader[Batch]:
+    def _whole(self, split: str) -> DataLoader[Any]:
         examples = self.examples(split)
         return DataLoader(
             examples,
@@ -115,32 +116,32 @@ class MultiRaterData(LightningDataModule):
             num_workers=self.num_workers,
         )
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[Any]:
         """Whole images of ``validation``."""
         return self._whole("validation")
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> DataLoader[Any]:
         """Whole images of ``test``."""
         return self._whole("test")
 
-    def predict_dataloader(self) -> DataLoader[Case]:
+    def predict_dataloader(self) -> DataLoader[Any]:
         """Whole cases of ``test``, one at a time."""
-        return DataLoader(CaseList(list(self.part("test"))), batch_size=None)
+        return DataLoader(Cases(self.part("test")), batch_size=None)
 
 
-class CaseList(Sequence[Case]):
-    """Cases as a map-style data set.
+class Cases(TorchDataset[Case]):
+    """Whole cases, each read when it is asked for.
 
     Args:
-        cases: in memory.
+        dataset: the cases.
     """
 
-    def __init__(self, cases: Sequence[Case]) -> None:
-        self._cases = cases
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
 
     def __len__(self) -> int:
-        return len(self._cases)
+        return len(self._dataset)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # Sequence overloads int and slice
+    def __getitem__(self, index: int) -> Case:
         """One case."""
-        return self._cases[index]
+        return self._dataset.load(self._dataset.records[index])

@@ -52,9 +52,7 @@ class Examples(TorchDataset[Example]):
         self._examples: list[Example] = []
         for record in dataset.records:
             for example in _examples_of(dataset.load(record), dataset.info, slices):
-                self._examples.append(
-                    replace(example, index=len(self._examples), patient=patients[record.patient_id])
-                )
+                self._examples.append(replace(example, index=len(self._examples), patient=patients[record.patient_id]))
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -114,9 +112,7 @@ def random_patch(example: Example, crop: Sequence[int], foreground: float) -> Ex
         if len(drawn):
             centre = np.unravel_index(drawn[int(torch.randint(0, len(drawn), ()))], space)
             offsets = [int(torch.randint(0, c, ())) for c in crop]
-            starts = [
-                int(np.clip(p - o, 0, n - c)) for p, o, n, c in zip(centre, offsets, space, crop, strict=True)
-            ]
+            starts = [int(np.clip(p - o, 0, n - c)) for p, o, n, c in zip(centre, offsets, space, crop, strict=True)]
     window = (slice(None), *(slice(s, s + c) for s, c in zip(starts, crop, strict=True)))
 
     def cut(x: Tensor) -> Tensor:

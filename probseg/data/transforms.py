@@ -40,9 +40,7 @@ class FlipAndTurn(Transform):
             x = x.flip(axes) if axes else x
             return x.transpose(-1, -2) if square and coins[2] else x
 
-        return replace(
-            example, image=change(example.image), masks=change(example.masks), rated=change(example.rated)
-        )
+        return replace(example, image=change(example.image), masks=change(example.masks), rated=change(example.rated))
 
 
 class Zoom(Transform):
@@ -103,7 +101,7 @@ class Intensity(Transform):
 
     def __call__(self, example: Example) -> Example:
         """Scale, shift and add noise; the image stays within 0..1."""
-        factor, offset, level = torch.randn(2).tolist() + [float(torch.rand(()))]
+        factor, offset, level = [*torch.randn(2).tolist(), float(torch.rand(()))]
         image = (example.image - 0.5) * math.exp(self.contrast * factor) + 0.5 + self.brightness * offset
         image = image + self.noise * level * torch.randn_like(image)
         return replace(example, image=image.clamp(0, 1))

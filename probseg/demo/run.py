@@ -107,9 +107,10 @@ def _finish(out: Path) -> Path:
     data = MultiRaterData("lidc-sample")
     runs = out / "runs"
     evaluate_raters(runs / "raters", data.examples("test"), data.info, 16, "probseg demo")
-    rows: list[list[str]] = []
+    rows = []
     for family in (*FAMILIES, "raters"):
         lines = (runs / family / "results.csv").read_text(encoding="utf-8").splitlines()
-        rows += [line.split(",") for line in lines[1:]]
+        for name, metric, *numbers in (line.split(",") for line in lines[1:]):
+            rows.append((name, metric, *(float(v) if v else None for v in numbers[:3]), int(numbers[3])))
     write_csv(out / "results.csv", ("family", "metric", "value", "low", "high", "n"), rows)
     return build_report([runs / family for family in (*FAMILIES, "raters")], out / "report.html")

@@ -114,7 +114,7 @@ class CaseMetric(Metric, ABC):
         return {name: np.asarray(f(sums)) for name, f in self.figures.items()} if len(sums) else {}
 
     def intervals(self, samples: int = 1000, seed: int = 0) -> dict[str, Interval]:
-        """Every figure with its 95 % interval from a bootstrap over patients; ``n`` counts cases where it is defined."""
+        """Every figure with its 95 % patient-bootstrap interval; ``n`` counts the cases where it is defined."""
         _, patients, sums = self.cases()
         out = {}
         for name, f in self.figures.items():

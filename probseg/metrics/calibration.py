@@ -22,7 +22,7 @@ _FLOOR = 1e-12
 class CalibrationScores(CaseMetric):
     """``ece``, ``brier`` and ``nll`` in the region: the union of the raters' and the mode's foreground, grown by 5 mm.
 
-    Each rated (voxel, rater) is a trial; labels that are no leaf are not. Definitions in `probseg.analysis.calibration`.
+    Each rated (voxel, rater) is a trial; labels that are no leaf are not. Defined in `probseg.analysis.calibration`.
 
     Args:
         num_classes: C, background included.
@@ -62,7 +62,11 @@ class CalibrationScores(CaseMetric):
         for k in range(len(mean)):
             known = spacing is not None and bool(np.isfinite(spacing[k]).all())
             region = union_region(
-                drawn[k], mode[k], self.num_classes, looked[k], tuple(spacing[k]) if known and spacing is not None else None
+                drawn[k],
+                mode[k],
+                self.num_classes,
+                looked[k],
+                tuple(spacing[k]) if known and spacing is not None else None,
             )
             rows.append(self._case(mean[k], drawn[k], looked[k], region))
         return np.array(rows)

@@ -24,9 +24,11 @@ def iou_matrix(a: Tensor, b: Tensor, num_classes: int, rated_a: Tensor | None, r
     """Mean foreground IoU between every map of ``a`` and of ``b``; the torch twin of `probseg.analysis.overlap`.
 
     Args:
-        a, b: ``(n, voxels)`` and ``(m, voxels)`` labels; those of ``num_classes`` or more are not rated.
+        a: ``(n, voxels)`` labels; those of ``num_classes`` or more are not rated.
+        b: ``(m, voxels)`` likewise.
         num_classes: C.
-        rated_a, rated_b: booleans of the same shapes, None for everywhere.
+        rated_a: booleans of the shape of ``a``, None for everywhere.
+        rated_b: booleans of the shape of ``b``, likewise.
 
     Returns:
         ``(n, m)`` float64 on the CPU; a class absent from both counts 1.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from probseg.models.base import SegmentationModule
-from probseg.models.checkpoints import load_model
 from probseg.models.deterministic import Deterministic
 from probseg.models.ensemble import Ensemble
+from probseg.models.loading import load_model
 from probseg.models.monte_carlo_dropout import MonteCarloDropout
 from probseg.models.probabilistic_unet import ProbabilisticUNet
 from probseg.models.targets import AverageRaters, MajorityVote, RandomRater, TargetStrategy

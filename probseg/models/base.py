@@ -201,7 +201,7 @@ class SegmentationModule(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what it takes to build this model again, in plain types."""
-        checkpoint["probseg"] = describe(self)
+        checkpoint["probseg"] = describe(self.info, self.config)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the label set from the checkpoint."""

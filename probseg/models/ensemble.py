@@ -60,7 +60,10 @@ class Ensemble(SegmentationModule):
         terms: dict[str, Tensor] = {}
         for k, member in enumerate(self._families):
             terms |= {f"member_{k}/{name}": value for name, value in member.loss(batch).items()}
-        return {**terms, "loss": sum((v for n, v in terms.items() if n.endswith("/loss")), start=batch.image.new_zeros(()))}
+        return {
+            **terms,
+            "loss": sum((v for n, v in terms.items() if n.endswith("/loss")), start=batch.image.new_zeros(())),
+        }
 
     def compose(self, states: list[dict[str, Any]]) -> None:
         """Take the weights of members that were trained apart, in order.

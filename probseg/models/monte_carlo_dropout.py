@@ -18,12 +18,11 @@ __all__ = ["MonteCarloDropout"]
 
 
 class MonteCarloDropout(Deterministic):
-    """A network with dropout, trained as `Deterministic`, of which every draw drops other channels (Gal and
-    Ghahramani 2016, arXiv:1506.02142).
+    """A network with dropout, trained as `Deterministic`, of which every draw drops other channels.
 
-    Draw k drops the same channels for every image, slice and window. Whole channels are dropped, also where a layer
-    drops single elements in training: a mask tied to positions would be another function in each window. All other
-    layers stay in evaluation mode.
+    Gal and Ghahramani (2016), arXiv:1506.02142. Draw k drops the same channels for every image, slice and window.
+    Whole channels are dropped, also where a layer drops single elements in training: a mask tied to positions would
+    be another function in each window. All other layers stay in evaluation mode.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

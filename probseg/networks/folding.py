@@ -10,7 +10,7 @@ __all__ = ["fold", "pad_to_multiple", "unfold"]
 
 
 def fold(x: Tensor, factor: int) -> Tensor:
-    """``(batch, channels, *space)`` to ``(batch, channels * factor**n, *space / factor)``; pixel unshuffle in n axes."""
+    """``(batch, channels, *space)`` to ``(batch, channels * factor**n, *space / factor)``; pixel unshuffle."""
     if factor == 1:
         return x
     if x.ndim == 4:

@@ -10,11 +10,11 @@ __all__ = ["LatentCombiner"]
 
 
 class LatentCombiner(nn.Module):
-    """Change features according to a latent vector by three 1 x 1 convolutions (Kohl et al. 2018, doi:10.48550/arXiv.1806.05034).
+    """Change features according to a latent vector by three 1 x 1 convolutions.
 
-    The first convolution of (features, tiled latent) is linear in both, so the latent enters as a bias of each
-    reading and is never tiled. The result is added to the features, so that a trained head stays useful from the
-    first step.
+    Kohl et al. (2018), arXiv:1806.05034. The first convolution of (features, tiled latent) is linear in both, so the
+    latent enters as a bias of each reading and is never tiled. The result is added to the features, so that a trained
+    head stays useful from the first step.
 
     Args:
         feature_channels: channels of the features.

@@ -88,7 +88,7 @@ class UNet(nn.Module):
         with torch.no_grad():
             bias = torch.full((num_classes, patch), math.log(foreground / (num_classes - 1)))
             bias[0] = math.log(1 - foreground)
-            self.classify.bias.copy_(bias.flatten())  # type: ignore[operator, union-attr]  # Conv has a bias
+            self.classify.bias.copy_(bias.flatten())  # type: ignore[operator]  # Conv has a bias
         if dimensions == 2:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 

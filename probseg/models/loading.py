@@ -1,0 +1,89 @@
+"""Models built again from a run folder or a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from probseg.errors import ProbsegError
+from probseg.models.base import SegmentationModule
+from probseg.models.checkpoints import best_checkpoint, load_weights, read_checkpoint
+from probseg.records import DatasetInfo
+
+__all__ = ["build_model", "load_model"]
+
+# The only names that a checkpoint may ask to import. Anything else needs the config.yaml that its user wrote.
+_OWN = frozenset(
+    f"probseg.{name}"
+    for name in (
+        "models.Deterministic",
+        "models.MonteCarloDropout",
+        "models.Ensemble",
+        "models.ProbabilisticUNet",
+        "models.AverageRaters",
+        "models.RandomRater",
+        "models.MajorityVote",
+        "networks.UNet",
+    )
+) | {"torch.optim.AdamW", "torch.optim.Adam", "torch.optim.SGD"}
+
+
+def load_model(path: str | Path) -> SegmentationModule:
+    """The trained model of a run folder or checkpoint, in evaluation mode on the CPU.
+
+    The class and settings of the model come from the checkpoint if all of them are probseg's own; a class of another
+    package is imported only when the ``config.yaml`` of the run, which its user wrote, names the same.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ProbsegError("E_FILE_MISSING", f"there is no run or checkpoint at '{path}'")
+    file = best_checkpoint(path) if path.is_dir() else path
+    checkpoint = read_checkpoint(file)
+    config = checkpoint["probseg"].get("config")
+    if not isinstance(config, Mapping):
+        raise ProbsegError(
+            "E_CORRUPT_CHECKPOINT", f"'{file}' does not say how its model is built; it was not made by probseg fit"
+        )
+    strange = sorted(set(_class_paths(config)) - _OWN)
+    if strange and _configured(file.parent.parent / "config.yaml") != config:
+        raise ProbsegError(
+            "E_UNSAFE_CHECKPOINT",
+            f"'{file}' asks for a class outside probseg, which only the config.yaml of its run may name; keep it in "
+            "the run folder beside checkpoints/",
+        )
+    model = build_model(config)
+    model.bind(DatasetInfo.from_dict(checkpoint["probseg"]["info"], str(file)))
+    load_weights(model, checkpoint["state_dict"], file)
+    return model.eval()
+
+
+def build_model(config: Mapping[str, Any]) -> SegmentationModule:
+    """A model from its configuration, ``class_path`` and ``init_args`` as in YAML."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(SegmentationModule, "model")
+    model = parser.instantiate_classes(parser.parse_object({"model": dict(config)})).model
+    assert isinstance(model, SegmentationModule)
+    model.config = dict(config)
+    return model
+
+
+def _class_paths(config: Any) -> Iterator[str]:
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key == "class_path":
+                yield str(value)
+            else:
+                yield from _class_paths(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _class_paths(value)
+
+
+def _configured(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("model")
