@@ -49,7 +49,7 @@ class CalibrationScores(CaseMetric):
     def reliability(self) -> NDArray[np.float64]:
         """``(bins, 3)`` over all cases: summed top probability, hits, trials."""
         _, _, sums = self.cases()
-        return self._bins(sums.sum(axis=0))
+        return self._bins(sums.sum(axis=0)) if len(sums) else np.zeros((self.bins, 3))
 
     def statistics(
         self, distribution: SegmentationDistribution, masks: Tensor, rated: Tensor, spacing_mm: Tensor | None

@@ -37,11 +37,12 @@ def iou_matrix(a: Tensor, b: Tensor, num_classes: int, rated_a: Tensor | None, r
     valid_b = b < num_classes if rated_b is None else (b < num_classes) & rated_b
     total = torch.zeros(len(a), len(b), dtype=torch.float64)
     va, vb = valid_a.float(), valid_b.float()
-    for c in range(1, num_classes):
-        in_a, in_b = ((a == c) & valid_a).float(), ((b == c) & valid_b).float()
-        both = (in_a @ in_b.T).double()  # counts stay exact in float32 up to 2^24 voxels
-        union = (in_a @ vb.T).double() + (va @ in_b.T).double() - both
-        total += torch.where(union > 0, both / union.clamp(min=1), 1.0).cpu()
+    with torch.autocast(a.device.type, enabled=False):  # validation runs in bf16, which cannot count beyond 256
+        for c in range(1, num_classes):
+            in_a, in_b = ((a == c) & valid_a).float(), ((b == c) & valid_b).float()
+            both = (in_a @ in_b.T).double()  # counts stay exact in float32 up to 2^24 voxels
+            union = (in_a @ vb.T).double() + (va @ in_b.T).double() - both
+            total += torch.where(union > 0, both / union.clamp(min=1), 1.0).cpu()
     return total / (num_classes - 1)
 
 

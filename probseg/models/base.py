@@ -178,7 +178,10 @@ class SegmentationModule(LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with warm-up and cosine decay by the step."""
-        optimizer = self.optimizer(self.parameters())
+        try:
+            optimizer = self.optimizer(self.parameters())
+        except ValueError as error:  # torch names the rule and the value, such as a negative learning rate
+            raise ProbsegError("E_SCHEMA", f"the optimizer of the model refuses its settings: {error}") from error
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: self._rate(self._progress()))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

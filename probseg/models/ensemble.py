@@ -35,7 +35,7 @@ class Ensemble(SegmentationModule):
             raise ProbsegError("E_SCHEMA", f"size of an Ensemble must be at least 2, but is {size}")
         self.members = nn.ModuleList(copy.deepcopy(member) for _ in range(size))
         for copied in self.members[1:]:
-            for layer in copied.modules():
+            for layer in reversed(list(copied.modules())):  # a network's own start comes after its layers' start
                 reset = getattr(layer, "reset_parameters", None)
                 if callable(reset):
                     reset()
