@@ -64,7 +64,7 @@ def write_results(
         "family": family,
         "cases": len(names),
         "patients": len({e.patient for e in names}),
-        "raters_max": max(len(e.masks) for e in names),
+        "raters_max": max((len(e.masks) for e in names), default=0),
         "bootstrap": BOOTSTRAP_SAMPLES,
         "versions": {name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy")},
     }
@@ -130,7 +130,10 @@ def evaluate_raters(run: Path, examples: Examples, info: DatasetInfo, draws: int
             if not whole.rated[:, rater].any() or whole.masks.shape[1] < 2:
                 continue
             others = [r for r in range(whole.masks.shape[1]) if r != rater]
-            rated = whole.rated[:, others] & whole.rated[:, rater : rater + 1]
+            known = whole.rated[:, rater : rater + 1] & (
+                whole.masks[:, rater : rater + 1] < classes
+            )  # no group is a class
+            rated = whole.rated[:, others] & known
             held_out = Batch(
                 whole.image,
                 whole.masks[:, others],

@@ -56,6 +56,10 @@ class MultiRaterData(LightningDataModule):
                 "batch_size and epoch_length must be at least 1 and foreground within 0 to 1, but are "
                 f"{batch_size}, {epoch_length} and {foreground}",
             )
+        if num_workers < 0 or any(n < 1 for n in crop or ()):
+            raise ProbsegError(
+                "E_SCHEMA", f"num_workers must be at least 0 and crop positive, but are {num_workers}, {crop}"
+            )
         self.dataset = open_dataset(root)
         self.batch_size = batch_size
         self.slices = slices

@@ -108,7 +108,7 @@ def random_patch(example: Example, crop: Sequence[int], foreground: float) -> Ex
         space = example.image.shape[1:]
     starts = [int(torch.randint(0, n - c + 1, ())) for c, n in zip(crop, space, strict=True)]
     if float(torch.rand(())) < foreground:
-        drawn = np.flatnonzero((example.masks > 0).any(dim=0).numpy())
+        drawn = np.flatnonzero(((example.masks > 0) & example.rated).any(dim=0).numpy())
         if len(drawn):
             centre = np.unravel_index(drawn[int(torch.randint(0, len(drawn), ()))], space)
             offsets = [int(torch.randint(0, c, ())) for c in crop]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from probseg.batch import Example
+from probseg.errors import ProbsegError
 
 __all__ = ["FlipAndTurn", "Intensity", "Transform", "Zoom"]
 
@@ -56,6 +57,10 @@ class Zoom(Transform):
     """
 
     def __init__(self, scale: float = 1.3, angle: float = 30.0, shift: float = 0.05, probability: float = 1.0) -> None:
+        if scale < 1:
+            raise ProbsegError(
+                "E_SCHEMA", f"scale of Zoom is the largest factor and must be at least 1, but is {scale}"
+            )
         self.scale = scale
         self.angle = angle
         self.shift = shift

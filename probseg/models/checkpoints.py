@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from probseg.errors import ProbsegError, warn
+from probseg.io.guard import file_size
 from probseg.records import DatasetInfo
 
 __all__ = ["best_checkpoint", "describe", "load_weights", "read_checkpoint", "warm_start"]
@@ -28,22 +30,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a probseg checkpoint without running anything in it.
 
     Raises:
-        ProbsegError: E_FILE_MISSING, E_IS_DIRECTORY, E_EMPTY_FILE, E_UNSAFE_CHECKPOINT when it holds anything but
-            tensors and plain types, E_CORRUPT_CHECKPOINT when it is damaged or of another program, E_NONFINITE when
-            weights are not finite.
+        ProbsegError: the codes of `probseg.io.guard.file_size`, E_UNSAFE_CHECKPOINT when it holds anything but
+            tensors and plain types, E_TOO_LARGE when it inflates, E_CORRUPT_CHECKPOINT when it is damaged or of another
+            program, E_NONFINITE when weights are not finite.
     """
-    if not path.exists():
-        raise ProbsegError("E_FILE_MISSING", f"there is no checkpoint '{path}'")
-    if path.is_dir():
-        raise ProbsegError("E_IS_DIRECTORY", f"'{path}' is a folder, not a checkpoint; give a file that ends in .ckpt")
-    if path.stat().st_size == 0:
-        raise ProbsegError("E_EMPTY_FILE", f"the checkpoint '{path}' is empty")
+    size = file_size(path)
     try:
-        with zipfile.ZipFile(path) as archive:  # torch checks the sums of some records only
-            damaged = archive.testzip()
-    except zipfile.BadZipFile:
-        damaged = None
-    if damaged is not None:
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(member.file_size for member in archive.infolist())
+            if inflated > 2 * size + 2**20:  # torch stores records as they are
+                raise ProbsegError(
+                    "E_TOO_LARGE", f"'{path}' has {size} bytes but would inflate to {inflated}; torch never packs so"
+                )
+            damaged = archive.testzip() is not None  # torch checks the sums of some records only
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError):
+        damaged = zipfile.is_zipfile(path)
+    if damaged:
         raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' is damaged; copy or train it again")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -53,10 +55,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' cannot be read; it is damaged") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "probseg" not in checkpoint:
+    content = checkpoint if isinstance(checkpoint, dict) else {}
+    weights, described = content.get("state_dict"), content.get("probseg")
+    ours = isinstance(weights, dict) and isinstance(described, dict)
+    if not ours or not all(isinstance(v, Tensor) for v in content["state_dict"].values()):
         raise ProbsegError("E_CORRUPT_CHECKPOINT", f"'{path}' is no checkpoint of probseg; train one with probseg fit")
     for name, value in checkpoint["state_dict"].items():
-        if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise ProbsegError("E_NONFINITE", f"the weight '{name}' of '{path}' is not finite")
     return checkpoint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentError, ArgumentTypeError
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def load_model(path: str | Path) -> SegmentationModule:
     file = best_checkpoint(path) if path.is_dir() else path
     checkpoint = read_checkpoint(file)
     config = checkpoint["probseg"].get("config")
-    if not isinstance(config, Mapping):
+    info = checkpoint["probseg"].get("info")
+    if not isinstance(config, Mapping) or not isinstance(info, Mapping):
         raise ProbsegError(
             "E_CORRUPT_CHECKPOINT", f"'{file}' does not say how its model is built; it was not made by probseg fit"
         )
@@ -56,7 +58,7 @@ def load_model(path: str | Path) -> SegmentationModule:
             "the run folder beside checkpoints/",
         )
     model = build_model(config)
-    model.bind(DatasetInfo.from_dict(checkpoint["probseg"]["info"], str(file)))
+    model.bind(DatasetInfo.from_dict(info, str(file)))
     load_weights(model, checkpoint["state_dict"], file)
     return model.eval()
 
@@ -65,22 +67,28 @@ def build_model(config: Mapping[str, Any]) -> SegmentationModule:
     """A model from its configuration, ``class_path`` and ``init_args`` as in YAML."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SegmentationModule, "model")
-    model = parser.instantiate_classes(parser.parse_object({"model": dict(config)})).model
+    try:
+        model = parser.instantiate_classes(parser.parse_object({"model": dict(config)})).model
+    except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
+        raise ProbsegError(
+            "E_SCHEMA", f"the model cannot be built from its configuration: {str(error)[:300]}"
+        ) from error
     assert isinstance(model, SegmentationModule)
     model.config = dict(config)
     return model
 
 
 def _class_paths(config: Any) -> Iterator[str]:
+    """Every text that could name something to import: jsonargparse takes a bare text where a class is wanted, too."""
     if isinstance(config, Mapping):
         for key, value in config.items():
-            if key == "class_path":
-                yield str(value)
-            else:
+            if key != "warm_start" or not isinstance(value, str):
                 yield from _class_paths(value)
     elif isinstance(config, list | tuple):
         for value in config:
             yield from _class_paths(value)
+    elif isinstance(config, str):
+        yield config
 
 
 def _configured(path: Path) -> Any:

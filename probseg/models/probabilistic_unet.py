@@ -16,6 +16,7 @@ from probseg.models.targets import Target, TargetStrategy
 from probseg.networks.gaussian import GaussianEncoder
 from probseg.networks.latent import LatentCombiner
 from probseg.networks.protocol import FeatureNetwork
+from probseg.records import DatasetInfo
 
 __all__ = ["ProbabilisticUNet"]
 
@@ -88,7 +89,18 @@ class ProbabilisticUNet(SegmentationModule):
         self.prior = GaussianEncoder(in_channels, latent, encoder_channels, dimensions)
         self.posterior = GaussianEncoder(in_channels + num_classes, latent, encoder_channels, dimensions)
         self.combiner = LatentCombiner(network.feature_channels, latent, hidden, dimensions)
+        self._mask_classes = num_classes
         self._quiet_steps = 0
+
+    def bind(self, info: DatasetInfo) -> None:
+        """As in `SegmentationModule`; the posterior must have been made for as many classes as the data have."""
+        super().bind(info)
+        if self._mask_classes != info.labels.num_classes:
+            raise ProbsegError(
+                "E_CLASS_MISMATCH",
+                f"num_classes of ProbabilisticUNet is {self._mask_classes} but the label set has "
+                f"{info.labels.num_classes}; set num_classes of the model and of its network",
+            )
 
     def _decode(self, features: Tensor, z: Tensor, space: tuple[int, ...]) -> Tensor:
         """Latents ``(readings, batch, latent)`` to logits ``(readings, batch, classes, *space)``."""

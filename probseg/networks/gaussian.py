@@ -48,13 +48,17 @@ class GaussianEncoder(nn.Module):
                 width = outputs
         self.trunk = nn.Sequential(*layers)
         self.moments = nn.Linear(width, 2 * latent)
-        nn.init.normal_(self.moments.weight, std=0.02)
-        nn.init.zeros_(self.moments.bias)
+        self.reset_parameters()
         self.fold = fold
         self.multiple = fold * 2 ** (len(channels) - 1)
         self.log_variance = log_variance
         if dimensions == 2:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+
+    def reset_parameters(self) -> None:
+        """Start close to a standard normal, so that prior and posterior begin alike."""
+        nn.init.normal_(self.moments.weight, std=0.02)
+        nn.init.zeros_(self.moments.bias)
 
     def forward(self, x: Tensor) -> Independent:
         """``(batch, in_channels, *space)`` to a Gaussian over ``(batch, latent)``, in float32."""

@@ -30,7 +30,11 @@ class LatentCombiner(nn.Module):
         self.from_latent = nn.Linear(latent, hidden, bias=False)
         self.between = conv(hidden, hidden, 1)
         self.to_features = conv(hidden, feature_channels, 1)
-        nn.init.normal_(self.from_latent.weight, std=0.5)  # a small start lets the latent collapse before it is used
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start the latent's weights large: a small start lets it collapse before it is used."""
+        nn.init.normal_(self.from_latent.weight, std=0.5)
 
     def forward(self, features: Tensor, latent: Tensor) -> Tensor:
         """Features under each latent.

@@ -85,15 +85,29 @@ class UNet(nn.Module):
         below = [channels[-1], *skips[:-1]]
         self.up = nn.ModuleList(_Level(b + s, s, dimensions, dropout) for b, s in zip(below, skips, strict=True))
         self.classify = _CONV[dimensions](channels[0], num_classes * patch, 1)
-        with torch.no_grad():
-            bias = torch.full((num_classes, patch), math.log(foreground / (num_classes - 1)))
-            bias[0] = math.log(1 - foreground)
-            self.classify.bias.copy_(bias.flatten())  # type: ignore[operator]  # Conv has a bias
+        self.in_channels = in_channels
+        self.dimensions = dimensions
+        self.foreground = foreground
+        self.reset_parameters()
         if dimensions == 2:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start the head at the expected shares of background and foreground; the other layers start as torch's do."""
+        patch = self.fold**self.dimensions
+        bias = torch.full((self.num_classes, patch), math.log(self.foreground / (self.num_classes - 1)))
+        bias[0] = math.log(1 - self.foreground)
+        self.classify.bias.copy_(bias.flatten())  # type: ignore[operator]  # Conv has a bias
+
     def features(self, image: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to ``(batch, feature_channels, *padded space / fold)``."""
+        if image.ndim != self.dimensions + 2 or image.shape[1] != self.in_channels:
+            raise ProbsegError(
+                "E_SHAPE_MISMATCH",
+                f"a UNet of {self.dimensions} dimensions and {self.in_channels} channels cannot take images of shape "
+                f"{tuple(image.shape)}, (batch, channels, *space); set its dimensions and in_channels, or data.slices",
+            )
         x = fold(pad_to_multiple(image, self.multiple), self.fold)
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
