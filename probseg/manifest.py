@@ -1,6 +1,6 @@
 """A dataset on disk: ``dataset.yaml`` and ``cases.csv`` (or one NPZ stack of 2-D images) become cases.
 
-``cases.csv`` has one row a reading; see `COLUMNS`. Paths are relative to the folder and must stay inside it.
+``cases.csv`` has one row a reading; see `COLUMNS`, beside which it may have the column ``note``. Paths are relative to the folder and must stay inside it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from probseg.case import Case, Geometry, Source
 from probseg.errors import ProbsegError, warn
 from probseg.io.guard import file_size
 from probseg.io.stack import Stack
+from probseg.io.tables import plain_cell
 from probseg.records import SPLITS, CaseRecord, Dataset, DatasetInfo, Reading, check_case_id
 
 __all__ = ["BUNDLED", "COLUMNS", "open_dataset"]
 
 COLUMNS = ("case_id", "patient_id", "site", "image", "rater", "mask", "rated", "split")
+_KNOWN = (*COLUMNS, "note")  # a note says what was done to a mask before it came here
 BUNDLED = "lidc-sample"
 
 
@@ -98,16 +100,17 @@ def _read_cases(path: Path) -> tuple[CaseRecord, ...]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ProbsegError("E_PARSE", f"'{path}' is not UTF-8 CSV: {error}") from error
     missing = [c for c in COLUMNS[:6] if c not in header]
-    strange = [c for c in header if c not in COLUMNS]
+    strange = [c for c in header if c not in _KNOWN]
     if len(set(header)) < len(header):
-        raise ProbsegError("E_SCHEMA", f"'{path}' names a column twice; the columns are {', '.join(COLUMNS)}")
+        raise ProbsegError("E_SCHEMA", f"'{path}' names a column twice; the columns are {', '.join(_KNOWN)}")
     if missing or strange:
         fault = f"lacks the column '{missing[0]}'" if missing else f"has the unknown column '{strange[0]}'"
-        raise ProbsegError("E_SCHEMA", f"'{path}' {fault}; the columns are {', '.join(COLUMNS)}")
+        raise ProbsegError("E_SCHEMA", f"'{path}' {fault}; the columns are {', '.join(_KNOWN)}")
     grouped: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         if None in row or None in row.values():
             raise ProbsegError("E_PARSE", f"'{path}' has a row with more or fewer cells than its header")
+        row = {column: plain_cell(value) for column, value in row.items()}
         grouped.setdefault(check_case_id(row["case_id"]), []).append(row)
     if not grouped:
         raise ProbsegError("E_NO_CASES", f"'{path}' lists no case")
@@ -128,7 +131,11 @@ def _record(case_id: str, rows: Sequence[Mapping[str, str]], root: Path) -> Case
     split = first.get("split") or ""
     if split and split not in SPLITS:
         raise ProbsegError("E_SCHEMA", f"split of case '{case_id}' must be one of {', '.join(SPLITS)} or empty")
-    readings = tuple(Reading(r["rater"], r["mask"], r.get("rated") or "all") for r in rows if r["rater"] or r["mask"])
+    readings = tuple(
+        Reading(r["rater"], r["mask"], r.get("rated") or "all", r.get("note") or "")
+        for r in rows
+        if r["rater"] or r["mask"]
+    )
     if not readings:
         raise ProbsegError("E_NO_LABELS", f"case '{case_id}' has no rater; add a row with rater and mask")
     raters = [unicodedata.normalize("NFC", x.rater) for x in readings]

@@ -117,11 +117,15 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Reading:
-    """One rater's mask of one case; ``rated`` is ``all``, a list of slices such as ``0-5;9``, or a mask file."""
+    """One rater's mask of one case; ``rated`` is ``all``, a list of slices such as ``0-5;9``, or a mask file.
+
+    ``note`` says what was done to the mask on its way into the dataset.
+    """
 
     rater: str
     mask: str
     rated: str = "all"
+    note: str = ""
 
 
 @dataclass(frozen=True)

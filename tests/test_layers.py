@@ -18,7 +18,7 @@ LAYERS = (
     {"records"},
     {"io"},
     {"manifest"},
-    {"fusion", "analysis"},
+    {"fusion", "analysis", "importing", "splits"},
     {"batch", "distribution", "maps"},
     {"data", "networks", "metrics"},
     {"models"},

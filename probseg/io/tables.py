@@ -12,7 +12,7 @@ import numpy as np
 
 from probseg.io.atomic import write_text
 
-__all__ = ["write_csv"]
+__all__ = ["plain_cell", "write_csv"]
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -45,5 +45,13 @@ def _cell(value: object) -> str:
         return str(value)
     # The csv module leaves a lone carriage return unquoted, and readers then end the row there.
     text = value.replace("\r", " ")
-    formula = text.startswith("\t") or text.lstrip().startswith(("=", "+", "-", "@"))
-    return f"'{text}" if formula else text
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    return text.startswith("\t") or text.lstrip().startswith(("=", "+", "-", "@"))
+
+
+def plain_cell(text: str) -> str:
+    """A cell as it was before `write_csv` put an apostrophe in front of what looks like a formula."""
+    return text[1:] if text.startswith("'") and _is_formula(text[1:]) else text
