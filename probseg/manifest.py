@@ -1,6 +1,7 @@
 """A dataset on disk: ``dataset.yaml`` and ``cases.csv`` (or one NPZ stack of 2-D images) become cases.
 
-``cases.csv`` has one row a reading; see `COLUMNS`, beside which it may have the column ``note``. Paths are relative to the folder and must stay inside it.
+``cases.csv`` has one row a reading; see `COLUMNS`, beside which it may have the column ``note``. Paths are relative to
+the folder and must stay inside it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -77,10 +79,8 @@ def test_files_of_the_source_are_copied_under_names_of_ours(tmp_path):
     for k in range(2):
         files.append(tmp_path / "Canary^Ottilie" / f"OTTILIE{k}")
         files[k].write_bytes(bytes([k, 7]))
-    info = replace(INFO, dimensions=3)
-    write_dataset(
-        tmp_path / "d", info, [case(image=None, files=tuple(files)), case("c2", image=None, files=(files[1],))]
-    )
+    cases = [case(image=None, files=tuple(files)), case("c2", image=None, files=(files[1],))]
+    write_dataset(tmp_path / "d", INFO, cases)
     found = sorted(p.relative_to(tmp_path / "d").as_posix() for p in (tmp_path / "d" / "images").rglob("*.dcm"))
     assert found == ["images/c1/0000.dcm", "images/c1/0001.dcm", "images/c2.dcm"]
     assert (tmp_path / "d" / "images" / "c1" / "0001.dcm").read_bytes() == b"\x01\x07"
@@ -190,14 +190,12 @@ def test_nothing_else_is_ever_replaced(tmp_path):
 
 def test_what_a_killed_import_left_is_cleared(tmp_path):
     write_dataset(tmp_path / "d", INFO, [case()])
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)  # a process that is certainly gone
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()  # a process that is certainly gone
 
     def killed():
         name = next(tmp_path.glob(".tmp*")).name
-        (tmp_path / name.replace(str(os.getpid()), str(child))).mkdir()
+        (tmp_path / name.replace(str(os.getpid()), str(process.pid))).mkdir()
         yield case("c2")
 
     write_dataset(tmp_path / "d", INFO, killed(), overwrite=True)
