@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from probseg.analysis.entropy import complete_agreement, rater_entropy, union_of_foreground, votes
+from probseg.analysis.entropy import rater_entropy, union_of_foreground, votes
 from probseg.analysis.overlap import dice, iou, joint_histogram, structure_counts
+from probseg.analysis.patterns import Patterns, vote_patterns
 from probseg.analysis.region import bounding_box
 from probseg.analysis.surfaces import both_ways, mean_distance, percentile_distance, surface
 from probseg.analysis.volumes import structure_voxels
@@ -114,26 +115,32 @@ def case_statistics(case: Case, labels: LabelSet, prediction: NDArray | None = N
     together = [(i, j) for i, j in combinations(range(len(names)), 2) if _overlap(rated, complete, i, j)]
     # Beyond this box everything is background to everyone.
     box = bounding_box((masks != 0).any(axis=0)) or tuple(slice(0, 1) for _ in case.geometry.shape)
-    masks, rated = masks[:, *box], rated[:, *box]
+    found = vote_patterns(masks[:, *box], len(labels.values), rated[:, *box])
+    own = found.labels[: len(raters)]
     two = [pair for pair in together if pair[1] < len(raters)]
     against = [pair for pair in together if pair[1] == len(raters)]
-    own, own_rated, classes = masks[: len(raters)], rated[: len(raters)], labels.num_classes
-    region = union_of_foreground(votes(own, classes, own_rated)) if raters else np.zeros(0, dtype=bool)
-    same = {(i, j) for i, j in two if np.array_equal(own[i], own[j]) and np.array_equal(own_rated[i], own_rated[j])}
+    counts = votes(own, labels.num_classes)
+    region = union_of_foreground(counts)
+    weight = found.voxels[region]
+    agreed = counts.max(axis=0)[region] == counts.sum(axis=0)[region]
+    entropy = rater_entropy(own, labels.num_classes)[region]
+    undecided = (own >= labels.num_classes) & (own < len(labels.values))
+    drawn = np.atleast_1d(((own > 0) & (own < len(labels.values))).any(axis=1))
+    same = {(i, j) for i, j in two if np.array_equal(own[i], own[j])}
     return CaseStatistics(
         case.case_id,
         case.patient_id,
         case.site,
         raters,
-        _pairs(names, masks, rated, two, labels, case.geometry.spacing),
-        _pairs(names, masks, rated, against, labels, case.geometry.spacing),
-        complete_agreement(own, classes, own_rated) if len(raters) > 1 else math.nan,
-        float(rater_entropy(own, classes, own_rated)[region].mean()) if region.any() else math.nan,
-        int(region.sum()),
-        int(((own >= classes) & own_rated).sum()),
-        _sizes(raters, own, own_rated, complete, labels),
+        _pairs(names, found, two, labels, case.geometry.spacing),
+        _pairs(names, found, against, labels, case.geometry.spacing),
+        float(np.average(agreed, weights=weight)) if region.any() else math.nan,
+        float(np.average(entropy, weights=weight)) if region.any() else math.nan,
+        int(weight.sum()),
+        int(undecided.sum(axis=0) @ found.voxels),
+        _sizes(raters, found, complete, labels),
         case.geometry.voxel_volume_ml,
-        tuple((raters[i], raters[j]) for i, j in two if (i, j) in same and (own[i] != 0).any()),
+        tuple((raters[i], raters[j]) for i, j in two if (i, j) in same and drawn[i]),
         tuple((raters[i], raters[j]) for i, j in two if (i, j) not in same),
     )
 
@@ -144,27 +151,26 @@ def _overlap(rated: NDArray[np.bool_], complete: Sequence[bool], i: int, j: int)
 
 
 def _sizes(
-    raters: Sequence[str], masks: NDArray, rated: NDArray[np.bool_], complete: Sequence[bool], labels: LabelSet
+    raters: Sequence[str], found: Patterns, complete: Sequence[bool], labels: LabelSet
 ) -> dict[str, tuple[float, ...]]:
     out = {}
     for k, name in enumerate(raters):
-        counts = np.bincount(masks[k][rated[k]], minlength=len(labels.values))
+        counts = np.bincount(found.labels[k], found.voxels, minlength=len(labels.values) + 1)[:-1]
         out[name] = tuple(structure_voxels(counts, labels.membership(s), complete[k]) for s in labels.structures)
     return out
 
 
 def _pairs(
     names: Sequence[str],
-    masks: NDArray,
-    rated: NDArray[np.bool_],
+    found: Patterns,
     chosen: Sequence[tuple[int, int]],
     labels: LabelSet,
     spacing_mm: Sequence[float] | None,
 ) -> tuple[PairStatistics, ...]:
-    joint = {(i, j): joint_histogram(masks[i], masks[j], len(labels.values), rated[i] & rated[j]) for i, j in chosen}
-    by_structure = {s: _Outlines(masks, rated, labels.membership(s), spacing_mm) for s in labels.structures}
+    by_structure = {s: _Outlines(found, labels.membership(s), spacing_mm) for s in labels.structures}
     out = []
-    for (i, j), histogram in joint.items():
+    for i, j in chosen:
+        histogram = joint_histogram(found.labels[i], found.labels[j], len(labels.values), found.voxels)
         for structure, outlines in by_structure.items():
             counts = structure_counts(histogram, labels.membership(structure))
             distances = None
@@ -188,29 +194,21 @@ def _pairs(
 class _Outlines:
     """Surfaces of one structure as each rater drew it, found once where nothing is left out of a pair."""
 
-    def __init__(
-        self, masks: NDArray, rated: NDArray[np.bool_], membership: NDArray[np.int8], spacing: Sequence[float] | None
-    ) -> None:
-        self._masks, self._rated, self._membership, self._spacing = masks, rated, membership, spacing
+    def __init__(self, found: Patterns, membership: NDArray[np.int8], spacing: Sequence[float] | None) -> None:
+        # Not rated is as undecided as a label that leaves the structure open.
+        self._member = np.append(membership, np.int8(-1))[found.labels]  # (raters, combinations)
+        self._which, self._spacing = found.which, spacing
         self._whole: dict[int, cKDTree | None] = {}
-        self._open: dict[int, NDArray[np.bool_] | None] = {}
-
-    def _left_out(self, k: int) -> NDArray[np.bool_] | None:
-        """Voxels where rater k says nothing of this structure; None where there are none."""
-        if k not in self._open:
-            left_out = (self._membership == -1)[self._masks[k]] | ~self._rated[k]
-            self._open[k] = left_out if left_out.any() else None
-        return self._open[k]
 
     def of_pair(self, i: int, j: int) -> tuple[cKDTree | None, cKDTree | None]:
-        return self._outline(i, self._left_out(j)), self._outline(j, self._left_out(i))
+        return self._outline(i, j), self._outline(j, i)
 
-    def _outline(self, k: int, hidden: NDArray[np.bool_] | None) -> cKDTree | None:
+    def _outline(self, k: int, other: int) -> cKDTree | None:
+        """What rater k drew of it, where the other rater says whether it is there."""
         assert self._spacing is not None
-        if hidden is None and k in self._whole:
-            return self._whole[k]
-        inside = (self._membership == 1)[self._masks[k]] & self._rated[k]
-        if hidden is not None:
-            return surface(inside & ~hidden, self._spacing)
-        self._whole[k] = surface(inside, self._spacing)
+        inside, hidden = self._member[k] == 1, self._member[other] == -1
+        if (inside & hidden).any():
+            return surface((inside & ~hidden)[self._which], self._spacing)
+        if k not in self._whole:
+            self._whole[k] = surface(inside[self._which], self._spacing)
         return self._whole[k]

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.analysis.patterns import vote_patterns
+
 __all__ = ["complete_agreement", "rater_entropy", "union_of_foreground", "votes"]
 
 
@@ -51,8 +53,10 @@ def complete_agreement(masks: NDArray, num_classes: int, rated: NDArray | None =
     Only voxels with two votes or more are asked. NaN where nobody drew anything or there is one rater.
     Arguments as for `votes`.
     """
-    counts = votes(masks, num_classes, rated)
+    found = vote_patterns(masks, num_classes, rated)
+    counts = votes(found.labels, num_classes)
     region = union_of_foreground(counts)
     if not region.any():
         return math.nan
-    return float((counts.max(axis=0) == counts.sum(axis=0))[region].mean())
+    agreed = counts.max(axis=0) == counts.sum(axis=0)
+    return float(found.voxels[region & agreed].sum() / found.voxels[region].sum())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.entropy import votes
+from probseg.analysis.patterns import vote_patterns
 
 __all__ = ["alpha_of_counts", "cohen_kappa", "fleiss_kappa", "kappa_of_counts", "krippendorff_alpha"]
 
@@ -48,20 +49,21 @@ def cohen_kappa(a: NDArray, b: NDArray) -> float:
     return _beyond_chance(float(np.trace(table)), float(table.sum(axis=0) @ table.sum(axis=1)))
 
 
-def kappa_of_counts(counts: NDArray) -> float:
+def kappa_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
     """Fleiss' kappa of a table ``(units, classes)`` of votes with the same number of raters, two or more, in each row.
 
-    NaN for no row, one rater, or one class in use.
+    ``voxels`` tells how often each row occurs, None once. NaN for no row, one rater, or one class in use.
     """
     if len(counts) == 0:
         return math.nan
+    weight = np.ones(len(counts)) if voxels is None else voxels / voxels.mean()
     counts = counts.astype(np.float64)
     raters = counts[0].sum()
     if raters < 2:
         return math.nan
     observed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
-    share = counts.sum(axis=0) / counts.sum()
-    return _beyond_chance(float(observed.mean()), float((share**2).sum()))
+    share = weight @ counts / (weight.sum() * raters)
+    return _beyond_chance(float(weight @ observed / weight.sum()), float((share**2).sum()))
 
 
 def fleiss_kappa(masks: NDArray, num_classes: int, region: NDArray | None = None) -> float:
@@ -78,25 +80,29 @@ def fleiss_kappa(masks: NDArray, num_classes: int, region: NDArray | None = None
     Returns:
         NaN where the region is empty, there is one rater, or one class is in use.
     """
-    counts = votes(masks, num_classes)
-    complete = counts.sum(axis=0) == len(masks)
-    chosen = (counts[1:].sum(axis=0) > 0) if region is None else region
-    return kappa_of_counts(counts[:, chosen & complete].T)
+    found = vote_patterns(masks if region is None else masks[:, region], num_classes)
+    counts = votes(found.labels, num_classes)
+    chosen = counts.sum(axis=0) == len(masks)
+    if region is None:
+        chosen &= counts[1:].sum(axis=0) > 0
+    return kappa_of_counts(counts[:, chosen].T, found.voxels[chosen])
 
 
-def alpha_of_counts(counts: NDArray) -> float:
+def alpha_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
     """Krippendorff's alpha of a table ``(units, classes)`` of votes; rows may have different numbers of raters.
 
-    NaN where no row has two votes, or one class is in use.
+    ``voxels`` tells how often each row occurs, None once. NaN where no row has two votes, or one class is in use.
     """
     counts = counts.astype(np.float64)
-    pairable = counts[counts.sum(axis=1) >= 2]
-    if len(pairable) == 0:
+    weight = np.ones(len(counts)) if voxels is None else voxels.astype(np.float64)
+    kept = counts.sum(axis=1) >= 2
+    if not kept.any():
         return math.nan
-    raters, total = pairable.sum(axis=1), pairable.sum()
+    pairable, weight = counts[kept], weight[kept]
+    raters, usage = pairable.sum(axis=1), weight @ pairable
+    total = usage.sum()
     # Of each voxel's ordered pairs of votes, how many differ; a voxel weighs by its votes.
-    differing = ((raters**2 - (pairable**2).sum(axis=1)) / (raters - 1)).sum() / total
-    usage = pairable.sum(axis=0)
+    differing = weight @ ((raters**2 - (pairable**2).sum(axis=1)) / (raters - 1)) / total
     expected = (total**2 - (usage**2).sum()) / (total * (total - 1))
     return math.nan if expected == 0 else float(1.0 - differing / expected)
 
@@ -114,11 +120,13 @@ def krippendorff_alpha(masks: NDArray, rated: NDArray | None = None) -> float:
     Returns:
         1 complete agreement, 0 as by chance; NaN where no voxel has two votes, or one class is in use.
     """
-    flat = masks.reshape(len(masks), math.prod(masks.shape[1:]))
-    looked = (
-        np.ones(flat.shape, dtype=bool) if rated is None else np.broadcast_to(rated, masks.shape).reshape(flat.shape)
-    )
-    used = np.unique(flat[looked])
-    return (
-        alpha_of_counts(np.stack([((flat == c) & looked).sum(axis=0) for c in used], axis=1)) if len(used) else math.nan
-    )
+    if masks.size == 0:
+        return math.nan
+    if masks.min() < 0 or masks.max() > 255:
+        # Nominal labels are only names, and small names can be counted.
+        names, masks = np.unique(masks, return_inverse=True)
+        num_labels = len(names)
+    else:
+        num_labels = int(masks.max()) + 1
+    found = vote_patterns(masks, num_labels, rated)
+    return alpha_of_counts(votes(found.labels, num_labels).T, found.voxels)

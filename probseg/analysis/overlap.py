@@ -117,14 +117,23 @@ def pairwise_dice(masks: NDArray, num_classes: int, rated: NDArray | None = None
     return dice(overlap_counts(masks, masks, num_classes, rated, rated))
 
 
-def joint_histogram(a: NDArray, b: NDArray, num_labels: int, where: NDArray | None = None) -> NDArray[np.int64]:
-    """``(labels, labels)``: how many voxels have label i in ``a`` and j in ``b``, both ``space``, inside ``where``."""
-    a, b = (a.ravel(), b.ravel()) if where is None else (a[where], b[where])
-    index = a.astype(np.intp) * num_labels + b
-    return np.bincount(index, minlength=num_labels**2).reshape(num_labels, num_labels)
+def joint_histogram(a: NDArray, b: NDArray, num_labels: int, voxels: NDArray | None = None) -> NDArray[np.float64]:
+    """``(labels, labels)``: how many voxels have label i in ``a`` and j in ``b``.
+
+    Args:
+        a: integer labels, any shape; where either has a label outside ``0..num_labels-1`` the voxel is left out.
+        b: likewise, the same shape.
+        num_labels: number of labels.
+        voxels: how many voxels each entry stands for (`probseg.analysis.patterns`); None for one.
+    """
+    known = (a >= 0) & (a < num_labels) & (b >= 0) & (b < num_labels)
+    index = a[known].astype(np.intp) * num_labels + b[known]
+    weights = np.ones(len(index)) if voxels is None else voxels[known]
+    counts = np.bincount(index, weights, minlength=num_labels**2).astype(np.float64)
+    return counts.reshape(num_labels, num_labels)
 
 
-def structure_counts(joint: NDArray[np.int64], membership: ArrayLike) -> Counts:
+def structure_counts(joint: NDArray[np.float64], membership: ArrayLike) -> Counts:
     """Counts of one structure from the joint histogram of two masks; voxels that a label leaves open are left out.
 
     Args:

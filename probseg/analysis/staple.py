@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.analysis.patterns import vote_patterns
 from probseg.errors import ProbsegError, warn
 
 __all__ = ["StapleResult", "staple"]
@@ -65,12 +66,10 @@ def staple(
     Raises:
         ProbsegError: E_NO_LABELS when nobody rated anything.
     """
-    known = (masks >= 0) & (masks < num_classes) & (True if rated is None else rated)
-    if not known.any():
-        raise ProbsegError("E_NO_LABELS", "STAPLE needs at least one rated voxel")
-    flat = np.where(known, masks, num_classes).reshape(len(masks), -1).astype(np.intp)
     # Voxels with the same votes have the same posterior, and there are few combinations of votes.
-    patterns, index, weight = np.unique(flat, axis=1, return_inverse=True, return_counts=True)
+    patterns, weight, index = vote_patterns(masks, num_classes, rated)
+    if not (patterns < num_classes).any():
+        raise ProbsegError("E_NO_LABELS", "STAPLE needs at least one rated voxel")
     votes = np.stack([patterns == c for c in range(num_classes)], axis=-1).astype(np.float64)  # (raters, patterns, C)
     if prior is None:
         prior = (votes * weight[:, None]).sum(axis=(0, 1))
@@ -88,7 +87,7 @@ def staple(
     posterior = _posterior(confusion, votes, prior)
     posterior[(patterns == num_classes).all(axis=0)] = 0.0
     return StapleResult(
-        posterior[index.ravel()].T.reshape(num_classes, *masks.shape[1:]),
+        np.stack([posterior[:, c][index] for c in range(num_classes)]),
         *_rates(confusion, posterior, votes, weight, prior),
         confusion,
         prior,
