@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 import shlex
 import shutil
@@ -311,7 +312,7 @@ class RunConfig(SaveConfigCallback):
 def _folder_of_config(settings: Any) -> Path | None:
     """The run folder whose own ``config.yaml`` was given; None where --out says otherwise."""
     for given in settings.config or ():
-        path = Path(given.absolute)
+        path = Path(os.fspath(given)).resolve()
         if path.name == "config.yaml" and (path.parent / "checkpoints").is_dir():
             stored = yaml.safe_load(path.read_text(encoding="utf-8"))
             if settings.out in (None, stored.get("out")):
@@ -363,7 +364,7 @@ def _wandb(project: str, run: Path) -> list[Logger]:
         return []
 
 
-# What Lightning says of small data, of its own use of torch, and of an ensemble's members; none of it is for users.
+# What Lightning says of small data and of an ensemble's members, and libraries of one another; not for users.
 _IDLE_ADVICE = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
@@ -371,6 +372,8 @@ _IDLE_ADVICE = (
     ".*Experiment logs directory.*",
     ".*args parameter is intended.*",
     ".*treespec, LeafSpec.*",
+    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",
+    r"(?s).*v5\.0\.0.*",  # jsonargparse to Lightning, of names that change in its version 5
 )
 
 

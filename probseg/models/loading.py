@@ -68,7 +68,7 @@ def build_model(config: Mapping[str, Any]) -> SegmentationModule:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SegmentationModule, "model")
     try:
-        model = parser.instantiate_classes(parser.parse_object({"model": dict(config)})).model
+        model = parser.instantiate(parser.parse_object({"model": dict(config)})).model
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
         raise ProbsegError(
             "E_SCHEMA", f"the model cannot be built from its configuration: {str(error)[:300]}"
