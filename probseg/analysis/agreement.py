@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from probseg.case import Case
 from probseg.errors import ProbsegError, warn
 from probseg.records import Dataset, DatasetInfo
 
-__all__ = ["AgreementReport", "RaterFigures", "StructureFigures", "analyse", "merge"]
+__all__ = ["AgreementReport", "RaterFigures", "StructureFigures", "VolumeFigures", "analyse", "merge"]
 
 DEFINITIONS = {
     "dice": "mean over cases of the mean over pairs of raters; a pair that drew nothing is left out and counted",
@@ -25,6 +25,8 @@ DEFINITIONS = {
     "surface_distance_95_mm": "the larger of the two directions' 95th percentiles",
     "complete_agreement": "share of voxels where all raters agree, in the union of their foreground",
     "rater_entropy": "entropy of the raters' vote, mean over the union of their foreground, nats",
+    "volume_ml": "mean over cases of the raters' mean volume",
+    "range_ml": "mean over cases of the largest less the smallest volume that raters drew",
     "volume_log_ratio": "log of a rater's volume over the geometric mean of the others'; 0 is no bias",
     "interval": "95 % percentile bootstrap over patients; null for fewer than two patients",
 }
@@ -52,6 +54,21 @@ class StructureFigures:
 
 
 @dataclass(frozen=True)
+class VolumeFigures:
+    """How much of one structure raters drew, over cases.
+
+    Attributes:
+        structure: name of the class or group.
+        volume_ml: mean over cases of the raters' mean volume.
+        range_ml: mean over cases of the largest less the smallest volume of a case; cases of two raters or more.
+    """
+
+    structure: str
+    volume_ml: Interval
+    range_ml: Interval
+
+
+@dataclass(frozen=True)
 class RaterFigures:
     """One rater against the others in one structure; only where a name is the same person in every case."""
 
@@ -70,6 +87,7 @@ class AgreementReport:
         cases: what each case contributed, in order.
         structures: raters among themselves, one entry a class and group.
         predictions: raters against a model's predictions, likewise; empty without predictions.
+        volumes: how much raters drew, one entry a class and group.
         complete_agreement, rater_entropy: over cases.
         raters: per rater; empty where raters have no stable identity.
         identical: pairs of raters whose masks are the same wherever both rated.
@@ -80,6 +98,7 @@ class AgreementReport:
     cases: tuple[CaseStatistics, ...]
     structures: tuple[StructureFigures, ...]
     predictions: tuple[StructureFigures, ...]
+    volumes: tuple[VolumeFigures, ...]
     complete_agreement: Interval
     rater_entropy: Interval
     raters: tuple[RaterFigures, ...]
@@ -111,6 +130,9 @@ class AgreementReport:
             "rater_entropy": _plain(self.rater_entropy),
             "structures": {s.structure: _structure_dict(s) for s in self.structures},
             "predictions": {s.structure: _structure_dict(s) for s in self.predictions} or None,
+            "volumes": {
+                v.structure: {"volume_ml": _plain(v.volume_ml), "range_ml": _plain(v.range_ml)} for v in self.volumes
+            },
             "raters": _raters_dict(self.raters) if stable else None,
             "bootstrap": {"samples": self.samples, "seed": self.seed, "unit": "patient", "level": 0.95},
             "definitions": DEFINITIONS,
@@ -240,6 +262,7 @@ def merge(
         tuple(statistics),
         tuple(figures([s.pairs for s in statistics], name) for name in structures),
         tuple(figures(against, name) for name in structures) if any(against) else (),
+        tuple(_volumes(statistics, k, name, mean) for k, name in enumerate(structures)),
         mean([s.complete_agreement for s in statistics]),
         mean([s.rater_entropy for s in statistics]),
         tuple(rater_figures(r, k, name) for r in raters for k, name in enumerate(structures)),
@@ -253,6 +276,18 @@ def merge(
 def _mean(values: Sequence[float]) -> float:
     known = [v for v in values if not math.isnan(v)]
     return sum(known) / len(known) if known else math.nan
+
+
+def _volumes(
+    statistics: Sequence[CaseStatistics], k: int, structure: str, mean: Callable[[Sequence[float]], Interval]
+) -> VolumeFigures:
+    """Volumes of structure number ``k``; a case in which one is undefined does not count."""
+    drawn = [np.array([s.sizes_voxels[r][k] for r in s.raters]) * s.voxel_volume_ml for s in statistics]
+    return VolumeFigures(
+        structure,
+        mean([float(v.mean()) if len(v) else math.nan for v in drawn]),
+        mean([float(v.max() - v.min()) if len(v) > 1 else math.nan for v in drawn]),
+    )
 
 
 def _volume_log_ratio(case: CaseStatistics, rater: str, k: int) -> float:

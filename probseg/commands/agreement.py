@@ -110,13 +110,18 @@ def _print_table(report: AgreementReport, console: Console) -> None:
     title = Text(f"Raters among themselves: {_clean(report.info.name)}")
     table = Table(title=title, caption="under each mean its 95 % interval; cases: where Dice is defined")
     table.add_column("class", overflow="fold")
-    for column in ("Dice", "IoU", "surface\nmean, mm", "surface\n95 %, mm", "cases"):
+    for column in ("Dice", "IoU", "surface\nmean, mm", "surface\n95 %, mm", "volume\nmL", "cases"):
         table.add_column(column, justify="right", no_wrap=True)
-    for s in report.structures:
+    for s, v in zip(report.structures, report.volumes, strict=True):
         distances = (_cell(s.surface_distance_mean_mm, 2), _cell(s.surface_distance_95_mm, 2))
         name = Text(_clean(s.structure))
-        table.add_row(name, _cell(s.dice, 3), _cell(s.iou, 3), *distances, str(s.dice.n))
+        table.add_row(name, _cell(s.dice, 3), _cell(s.iou, 3), *distances, _cell(v.volume_ml, _digits(v.volume_ml)), str(s.dice.n))
     console.print(table)
+
+
+def _digits(interval: Interval) -> int:
+    """A nodule has hundredths of a mL, a lung thousands of mL."""
+    return 2 if math.isnan(interval.value) or interval.value < 10 else 0
 
 
 def _sentences(report: AgreementReport) -> list[str]:
