@@ -23,6 +23,8 @@ _TRAINING = {
 _COMMANDS = {
     "demo": ("demo", "train four families on the bundled sample and compare them with the raters"),
     "import": ("import_", "sources to a dataset folder"),
+    "check": ("check", "is this image, dataset, checkpoint or config sound?"),
+    "split": ("split", "patients to train, validation, calibration and test"),
     "predict": ("predict", "uncertainty maps of new scans"),
     "agreement": ("agreement", "how far raters agree with one another"),
     "report": ("report", "one self-contained page of runs and agreement"),

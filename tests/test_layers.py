@@ -18,6 +18,7 @@ LAYERS = (
     {"records"},
     {"io"},
     {"manifest"},
+    {"survey"},
     {"fusion", "analysis", "importing", "splits"},
     {"batch", "distribution", "maps"},
     {"data", "networks", "metrics"},
