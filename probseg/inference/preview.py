@@ -52,27 +52,23 @@ def preview_figure(prediction: ScanPrediction, info: DatasetInfo) -> Figure:
     geometry = prediction.case.geometry
     spacing = geometry.spacing[-2:] if geometry.spacing else (1.0, 1.0)
     aspect = spacing[0] / spacing[1]
-    figure = Figure(figsize=(13.0, 7.2), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(13.0, 7.0), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 4)
-    axes[0, 0].imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
+    axes = figure.subplots(2, 5, width_ratios=[1, 1, 1, 1, 0.05])
+    for place in (axes[0, 0], axes[0, 1]):
+        place.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
     _title(axes[0, 0], "image")
-    axes[0, 1].imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
     shown = _overlay(axes[0, 1], cut(prediction.mode), prediction.labels, aspect)
-    foreground = np.clip(1.0 - cut(prediction.mean)[0], 0.0, 1.0)
-    probability = _map(axes[0, 2], foreground, "probability of foreground", "cividis", 1.0, aspect)
-    figure.colorbar(probability, ax=axes[0, 2], shrink=0.75)
-    top = max(float(cut(prediction.entropy).max()), 1e-6)
-    places = (axes[0, 3], axes[1, 0], axes[1, 1], axes[1, 2])
-    drawn = [
-        _map(place, cut(getattr(prediction, name)), _TITLES[name], "magma", top, aspect)
-        for name, place in zip(MAPS, places, strict=True)
-    ]
-    axes[1, 3].set_axis_off()
-    bar = figure.colorbar(drawn[0], ax=axes[1, 3], location="left", fraction=0.08, shrink=0.9)
-    bar.set_label("nats")
+    axes[0, 2].set_axis_off()
     if shown:
-        axes[1, 3].legend(handles=shown, loc="center", frameon=False, fontsize=9, title="mode")
+        axes[0, 2].legend(handles=shown, loc="center left", frameon=False, fontsize=9, title="classes of the mode")
+    foreground = np.clip(1.0 - cut(prediction.mean)[0], 0.0, 1.0)
+    probability = _map(axes[0, 3], foreground, "probability of foreground", "cividis", 1.0, aspect)
+    figure.colorbar(probability, cax=axes[0, 4])
+    top = max(float(cut(prediction.entropy).max()), 1e-6)
+    for place, name in zip(axes[1], MAPS, strict=False):
+        drawn = _map(place, cut(getattr(prediction, name)), _TITLES[name], "magma", top, aspect)
+    figure.colorbar(drawn, cax=axes[1, 4]).set_label("nats")
     where = "" if prediction.entropy.ndim == 2 else f", slice {k + 1} of {len(prediction.entropy)}"
     draws = len(prediction.draw_counts)
     named = "".join(c if c.isprintable() else "?" for c in prediction.case.case_id).replace("$", r"\$")

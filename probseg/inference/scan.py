@@ -57,15 +57,15 @@ class ScanPrediction:
         """Volumes of every foreground class and group with their draws."""
         return structure_volumes(
             self.labels,
-            self.draw_expected.mean(axis=0),
-            np.bincount(self.mode.ravel(), minlength=self.labels.num_classes),
+            self.draw_expected,
             self.draw_counts,
+            np.bincount(self.mode.ravel(), minlength=self.labels.num_classes),
             self.case.geometry.voxel_volume_ml,
         )
 
     @property
     def volumes_ml(self) -> NDArray[np.float64]:
-        """``(draws, structures)`` mL in the order of ``labels.structures``."""
+        """``(draws, structures)`` mL, the volumes of the draws in the order of ``labels.structures``."""
         return np.stack([v.draws_ml for v in self.volumes], axis=1)
 
 
@@ -89,8 +89,8 @@ def predict_scan(
 ) -> ScanPrediction:
     """Predict one scan: a 2-D network slice by slice, a 3-D network by overlapping windows, without autocast.
 
-    Draw k is the same function in every slice and window, so voxel counts of a draw add up to the volume of one
-    plausible reading. Logits exist for one batch at a time only.
+    Draw k is the same function in every slice and window, so what a draw finds in them adds up to its volume.
+    Logits exist for one batch at a time only.
 
     Args:
         model: in evaluation mode; it says how to normalise and what the classes are.

@@ -1,4 +1,10 @@
-"""What a prediction says of volumes: each draw measures every structure, and their spread is the interval."""
+"""What a prediction says of volumes: each draw has a volume of every structure, and their spread is the interval.
+
+The volume of a draw is the sum of its probabilities, the volume to be expected of a rater under that draw. Voxels are
+independent given the draw, so raters of one draw differ by little more than nothing from it in a structure of many
+voxels. The reading of a draw, its most probable class at each voxel, is a label map to look at and no measure of
+volume: where six opacities share the probability, background alone wins the voxel that is most likely opacity.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +26,11 @@ LEVELS = (50, 80, 95)
 VOLUME_COLUMNS = (
     "case_id",
     "class",
-    "expected_ml",
-    "mode_ml",
     "draws",
     "mean_ml",
     *(f"{end}_{level}_ml" for level in LEVELS for end in ("low", "high")),
+    "mode_ml",
+    "readings_ml",
 )
 
 
@@ -34,19 +40,19 @@ class StructureVolume:
 
     Attributes:
         structure: name of the class or group.
-        expected_ml: sum of its probability.
+        draws_ml: ``(draws,)`` sum of its probability under each draw.
+        readings_ml: ``(draws,)`` volume in the reading of each draw.
         mode_ml: volume in the mode, the most probable class of the mean.
-        draws_ml: ``(draws,)`` volume in the reading of each draw, what a rater would have measured.
     """
 
     structure: str
-    expected_ml: float
-    mode_ml: float
     draws_ml: NDArray[np.float64]
+    readings_ml: NDArray[np.float64]
+    mode_ml: float
 
     @property
     def mean_ml(self) -> float:
-        """Mean over draws."""
+        """Mean over draws; the sum of the mean probability."""
         return float(self.draws_ml.mean())
 
     def interval_ml(self, level: int) -> tuple[float, float]:
@@ -64,11 +70,11 @@ class StructureVolume:
         """Plain types; null for what is not known."""
         return {
             "class": self.structure,
-            "expected_ml": _plain(self.expected_ml),
-            "mode_ml": _plain(self.mode_ml),
             "mean_ml": _plain(self.mean_ml),
             "intervals_ml": {str(level): [_plain(v) for v in self.interval_ml(level)] for level in LEVELS},
+            "mode_ml": _plain(self.mode_ml),
             "draws_ml": [_plain(float(v)) for v in self.draws_ml],
+            "readings_ml": [_plain(float(v)) for v in self.readings_ml],
         }
 
 
@@ -78,18 +84,18 @@ def _plain(value: float) -> float | None:
 
 def structure_volumes(
     labels: LabelSet,
-    expected: NDArray[np.float64],
-    mode_counts: NDArray[np.int64],
+    draw_expected: NDArray[np.float64],
     draw_counts: NDArray[np.int64],
+    mode_counts: NDArray[np.int64],
     voxel_volume_ml: float,
 ) -> tuple[StructureVolume, ...]:
-    """Volumes of every foreground class and group from voxel counts a class.
+    """Volumes of every foreground class and group; a group is the sum of its classes.
 
     Args:
-        labels: the label set; a group is the sum of its classes.
-        expected: ``(classes,)`` sum of the mean probability over voxels.
-        mode_counts: ``(classes,)`` voxels of the mode.
+        labels: the label set.
+        draw_expected: ``(draws, classes)`` sum over voxels of the probability under each draw.
         draw_counts: ``(draws, classes)`` voxels of each reading.
+        mode_counts: ``(classes,)`` voxels of the mode.
         voxel_volume_ml: of one voxel; NaN where unknown.
     """
     volumes = []
@@ -98,9 +104,9 @@ def structure_volumes(
         volumes.append(
             StructureVolume(
                 name,
-                float(expected[inside].sum()) * voxel_volume_ml,
-                float(mode_counts[inside].sum()) * voxel_volume_ml,
+                draw_expected[:, inside].sum(axis=1) * voxel_volume_ml,
                 draw_counts[:, inside].sum(axis=1) * voxel_volume_ml,
+                float(mode_counts[inside].sum()) * voxel_volume_ml,
             )
         )
     return tuple(volumes)
@@ -111,5 +117,6 @@ def volume_rows(case_id: str, volumes: Sequence[StructureVolume]) -> list[tuple[
     rows: list[tuple[object, ...]] = []
     for v in volumes:
         ends = [end for level in LEVELS for end in v.interval_ml(level)]
-        rows.append((case_id, v.structure, v.expected_ml, v.mode_ml, len(v.draws_ml), v.mean_ml, *ends))
+        readings = float(v.readings_ml.mean())
+        rows.append((case_id, v.structure, len(v.draws_ml), v.mean_ml, *ends, v.mode_ml, readings))
     return rows

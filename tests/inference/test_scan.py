@@ -40,11 +40,11 @@ def test_the_laws_of_maps_and_volumes(make_model: Make, scan: Case, family: str,
     np.testing.assert_allclose(p.draw_expected.mean(axis=0), p.mean.sum(axis=(1, 2, 3), dtype=np.float64), rtol=1e-5)
     assert p.volumes_ml.shape == (draws, 3)
     np.testing.assert_allclose(p.volumes_ml[:, 2], p.volumes_ml[:, :2].sum(axis=1))
-    np.testing.assert_allclose(p.volumes_ml[:, 0], p.draw_counts[:, 1] * 0.0005)
+    np.testing.assert_allclose(p.volumes_ml[:, 0], p.draw_expected[:, 1] * 0.0005)
     # the first reading kept is that of draw 0
     assert np.bincount(p.readings[0].ravel(), minlength=3).tolist() == p.draw_counts[0].tolist()
     if family in ("MonteCarloDropout", "Ensemble"):
-        assert p.epistemic.max() > 1e-3 and abs(p.ambiguity).max() < 1e-5
+        assert p.epistemic.max() > 1e-4 and abs(p.ambiguity).max() < 1e-5
     if family == "ProbabilisticUNet":
         assert p.ambiguity.max() > 1e-4 and abs(p.epistemic).max() < 1e-5
 
@@ -115,7 +115,7 @@ def test_a_single_image_keeps_its_two_axes(make_model: Make, scan: Case) -> None
     p, deep = predict_scan(model, flat, Draws(3), readings=2), predict_scan(model, scan, Draws(3), readings=2)
     assert p.mean.shape == (3, 13, 18) and p.readings.shape == (2, 13, 18)
     np.testing.assert_allclose(p.mean, deep.mean[:, 0], atol=1e-5)
-    np.testing.assert_allclose(p.volumes_ml[:, 0], p.draw_counts[:, 1] * 0.0005)
+    np.testing.assert_allclose(p.volumes_ml[:, 0], p.draw_expected[:, 1] * 0.0005)
 
 
 def test_progress_ends_with_the_last_slice(make_model: Make, scan: Case) -> None:

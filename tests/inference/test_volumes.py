@@ -14,35 +14,34 @@ LABELS = LabelSet(
 
 
 def test_volumes_of_classes_and_groups_by_hand() -> None:
-    # 10 voxels of 0.5 mL; three draws
-    draws = np.array([[6, 3, 1], [4, 4, 2], [10, 0, 0]])
-    glass, solid, opacity = structure_volumes(LABELS, np.array([7.0, 2.0, 1.0]), np.array([6, 4, 0]), draws, 0.5)
-    assert (glass.structure, glass.expected_ml, glass.mode_ml) == ("glass", 1.0, 2.0)
-    assert glass.draws_ml.tolist() == [1.5, 2.0, 0.0]
-    assert solid.draws_ml.tolist() == [0.5, 1.0, 0.0]
-    assert opacity.draws_ml.tolist() == [2.0, 3.0, 0.0]
-    assert (opacity.structure, opacity.expected_ml, opacity.mode_ml) == ("opacity", 1.5, 2.0)
-    assert math.isclose(opacity.mean_ml, 5 / 3)
+    # 10 voxels of 0.5 mL; two draws, whose readings hold only what is most probable
+    expected, readings = np.array([[6.0, 3.0, 1.0], [4.0, 3.5, 2.5]]), np.array([[9, 1, 0], [10, 0, 0]])
+    glass, solid, opacity = structure_volumes(LABELS, expected, readings, np.array([8, 2, 0]), 0.5)
+    assert (glass.structure, glass.mode_ml, opacity.mode_ml) == ("glass", 1.0, 1.0)
+    assert (glass.draws_ml.tolist(), solid.draws_ml.tolist()) == ([1.5, 1.75], [0.5, 1.25])
+    assert (opacity.structure, opacity.draws_ml.tolist(), opacity.mean_ml) == ("opacity", [2.0, 3.0], 2.5)
+    assert opacity.readings_ml.tolist() == [0.5, 0.0]
 
 
 def test_an_interval_holds_its_share_of_the_draws() -> None:
-    volume = StructureVolume("x", 0.0, 0.0, np.arange(101.0))
+    volume = StructureVolume("x", np.arange(101.0), np.zeros(101), 0.0)
     assert volume.interval_ml(50) == (25.0, 75.0)
     for level, ends in ((80, (10, 90)), (95, (2.5, 97.5))):
         np.testing.assert_allclose(volume.interval_ml(level), ends)
 
 
 def test_one_draw_has_no_interval_and_no_voxel_size_no_volume() -> None:
-    one = StructureVolume("x", 1.0, 2.0, np.array([3.0]))
+    one = StructureVolume("x", np.array([3.0]), np.array([3.0]), 1.0)
     assert all(math.isnan(v) for v in one.interval_ml(95))
     assert one.to_dict()["intervals_ml"]["95"] == [None, None]
-    (unknown, *_) = structure_volumes(LABELS, np.ones(3), np.ones(3, int), np.ones((4, 3), int), math.nan)
+    (unknown, *_) = structure_volumes(LABELS, np.ones((4, 3)), np.ones((4, 3), int), np.ones(3, int), math.nan)
     assert unknown.to_dict()["mean_ml"] is None and unknown.to_dict()["draws_ml"] == [None] * 4
     assert math.isnan(unknown.interval_ml(50)[0])
 
 
 def test_rows_fit_their_columns() -> None:
-    (row,) = volume_rows("a", [StructureVolume("x", 1.0, 2.0, np.array([3.0, 5.0]))])
+    (row,) = volume_rows("a", [StructureVolume("x", np.array([3.0, 5.0]), np.array([2.0, 8.0]), 1.0)])
     named = dict(zip(VOLUME_COLUMNS, row, strict=True))
     assert (named["case_id"], named["class"], named["draws"], named["mean_ml"]) == ("a", "x", 2, 4.0)
     assert (named["low_50_ml"], named["high_50_ml"]) == (3.5, 4.5)
+    assert (named["mode_ml"], named["readings_ml"]) == (1.0, 5.0)
