@@ -94,6 +94,15 @@ class TrainingCLI(LightningCLI):
                 f"'{self.run}' holds a run already; give another --out, --overwrite=true, or --ckpt_path to go on",
             )
 
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer; whatever refuses its settings does so in one line."""
+        try:
+            super().instantiate_classes()
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            if isinstance(error.__cause__, ProbsegError):  # jsonargparse lists it among the types that did not fit
+                raise error.__cause__ from error
+            raise ProbsegError("E_SCHEMA", _shorten(str(error))) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs to ``metrics.csv`` of the run folder, whatever else it logs to."""
         given = self._get(self.config_init, "trainer").get("logger")
@@ -102,10 +111,7 @@ class TrainingCLI(LightningCLI):
             loggers.insert(0, CSVLogger(str(self.run), name="", version=""))  # the first says where config.yaml goes
         if self._settings.wandb and not isinstance(self.model, Ensemble):  # whose members log, each a run of its own
             loggers += _wandb(self._settings.wandb, self.run)
-        try:
-            trainer = super().instantiate_trainer(logger=loggers or False, **kwargs)
-        except (MisconfigurationException, ValueError) as error:
-            raise ProbsegError("E_SCHEMA", f"trainer: {_shorten(str(error))}") from error
+        trainer = super().instantiate_trainer(logger=loggers or False, **kwargs)
         self._last = _LastValidation()
         trainer.callbacks.append(self._last)  # type: ignore[attr-defined]  # set by Trainer's connector
         self.model.config = json.loads(json.dumps(self._settings.model.as_dict()))

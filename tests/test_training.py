@@ -156,7 +156,7 @@ def test_validate_and_test_of_a_run_from_any_directory(
     assert summary["family"] == family
     assert summary["cases"] == len(cases)
     assert summary["patients"] == len({c["patient_id"] for c in cases})
-    assert summary["draws"] == 3
+    assert summary["draws"] == {"deterministic": 1, "ensemble": 2}.get(family, 3)
     assert summary["raters_max"] == 4
     assert summary["command"].startswith("probseg test -c")
     assert summary["epochs"] >= 1
@@ -208,7 +208,9 @@ def test_a_run_is_not_written_over_unless_asked_and_then_leaves_no_stale_figures
 def test_a_run_goes_on_from_its_last_checkpoint(fit, tmp_path: Path):
     run = tmp_path / "run"
     assert fit()[0] == 0
-    status, stderr = fit(f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}", "--trainer.max_steps=4", "--trainer.max_epochs=3")
+    status, stderr = fit(
+        f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}", "--trainer.max_steps=4", "--trainer.max_epochs=3"
+    )
     assert (status, stderr) == (0, "")
     assert json.loads((run / "training.json").read_text())["steps"] == 4
 
@@ -242,7 +244,7 @@ def test_warm_start_takes_the_trunk_of_another_family(runs: Path, experiments: P
         (["--ckpt_path=nowhere.ckpt"], "E_FILE_MISSING"),
         (["--trainer.accelerator=quantum"], "E_SCHEMA"),
         (["--trainer.enable_checkpointing=false"], "E_SCHEMA"),
-        (["--checkpoint.monitor=validation/ged"], "E_SCHEMA"),
+        (["--trainer.callbacks.init_args.mode=up"], "E_SCHEMA"),
         (["--data.crop=[0,8]"], "E_SCHEMA"),
         (["--data.crop=[8]"], "E_SCHEMA"),
         (["--data.num_workers=-1"], "E_SCHEMA"),
@@ -342,7 +344,8 @@ def test_wandb_without_a_network_goes_on_offline(fit, tmp_path: Path, monkeypatc
     status, stderr = fit("--wandb=trial")
     assert status == 0
     assert [line for line in stderr.splitlines() if line.startswith("warning:")] == [
-        "warning: W_WANDB_OFFLINE: Weights & Biases cannot be reached, so the run is logged offline; wandb sync sends it"
+        "warning: W_WANDB_OFFLINE: Weights & Biases cannot be reached; "
+        "the run is logged offline, sync it with wandb sync"
     ]
     assert "Traceback" not in stderr
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
