@@ -444,12 +444,12 @@ def test_rle_with_200_segments(tmp_path, write_series, hu):
 
 
 def test_a_syntax_without_decoder_names_it_and_the_package(tmp_path, write_series, hu, monkeypatch):
-    from probseg.io.dicom import pixels
+    from probseg.io.dicom import compressed
 
     class Nothing:
-        is_available = False
+        available_plugins = ()
 
-    monkeypatch.setattr(pixels, "get_decoder", lambda uid: Nothing())
+    monkeypatch.setattr(compressed, "get_decoder", lambda uid: Nothing())
     write_series(tmp_path / "s", hu[:1], compress=RLELossless)
     assert "RLE Lossless" in refused("E_NO_DECODER", tmp_path / "s")
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from probseg.case import Geometry
 from probseg.errors import ProbsegError, warn
+from probseg.io.dicom.compressed import check_decoder
 from probseg.io.dicom.headers import NotAnImage, read_slices
 from probseg.io.dicom.order import choose_series, order_slices, single_geometry
-from probseg.io.dicom.pixels import check_decoder, read_pixels
+from probseg.io.dicom.pixels import read_pixels
 from probseg.io.dicom.slices import Slice, check_plane
 from probseg.io.guard import is_folder
 
@@ -70,7 +71,7 @@ def _read_headers(path: Path) -> tuple[list[Slice], list[str]]:
             slices = read_slices(path)
         except NotAnImage as reason:
             raise ProbsegError("E_NO_DICOM", f"'{path}' is {reason}; give a DICOM series or a NIfTI file") from reason
-        check_decoder(slices[0])
+        check_decoder(slices[0].path, slices[0].syntax, slices[0].bits_stored)
         return slices, []
     slices, skipped = [], []
     for file in sorted(path.iterdir()):
@@ -82,7 +83,7 @@ def _read_headers(path: Path) -> tuple[list[Slice], list[str]]:
         except NotAnImage:
             skipped.append(file.name)
             continue
-        check_decoder(found[0])
+        check_decoder(found[0].path, found[0].syntax, found[0].bits_stored)
         slices += found
     if not slices:
         raise ProbsegError("E_NO_DICOM", f"the folder '{path}' holds no DICOM image; give the folder of one series")

@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import get_decoder
-from pydicom.uid import UID
 
 from probseg.errors import ProbsegError
+from probseg.io.dicom.compressed import Compressed, decode
 from probseg.io.dicom.elements import open_elements
 from probseg.io.dicom.slices import NATIVE, Slice
 from probseg.io.guard import check_size
 
-__all__ = ["AIR_HU", "check_decoder", "read_pixels", "stored_bytes"]
+__all__ = ["AIR_HU", "read_pixels", "stored_bytes"]
 
 AIR_HU = -1024
 _INT16 = np.iinfo(np.int16)
-_PACKAGE = {
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.201": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.202": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.203": "pylibjpeg-openjpeg",
-}
-# What pydicom's decoders raise on broken streams; anything else is a bug and may show itself.
-_DECODER_FAULTS = (
-    ValueError,
-    NotImplementedError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    OSError,
-)
-
-
-def check_decoder(item: Slice) -> None:
-    """Refuse a compressed slice that nothing installed can decode with E_NO_DECODER."""
-    if item.syntax in NATIVE:
-        return
-    # pydicom would warn of a malformed UID and quote it; here it is one more syntax that nothing decodes
-    uid = UID(item.syntax, validation_mode=pydicom.config.IGNORE)
-    try:
-        available = uid.is_valid and get_decoder(uid).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
-        known = uid.is_valid and not uid.is_private and uid.is_transfer_syntax
-        name = uid.name if known else "an unknown transfer syntax"
-        package = _PACKAGE.get(item.syntax, "python-gdcm")
-        raise ProbsegError(
-            "E_NO_DECODER",
-            f"'{item.path}' is compressed as {name}, which needs a decoder: pip install {package}, or 'probseg[dicom]'",
-        )
 
 
 def stored_bytes(item: Slice) -> bytes:
@@ -95,15 +52,19 @@ def read_pixels(slices: Sequence[Slice], path: Path) -> tuple[NDArray, list[str]
     shape = (len(slices), first.rows, first.columns)
     check_size(path, int(np.prod(shape, dtype=object)) * (2 if whole else 4))
     volume: NDArray = np.empty(shape, dtype=np.int16 if whole else np.float32)
-    decoded: dict[Path, NDArray] = {}
     codes: list[str] = []
+    decoded = _decoded(slices)
     for k, item in enumerate(slices):
         if item.syntax in NATIVE:
             stored = _native(item)
         else:
-            if item.path not in decoded:  # frames of one file follow one another, so one decoded file is enough
-                decoded = {item.path: _decode(item, codes)}
-            stored = decoded[item.path][item.frame]
+            stored, complained = next(decoded)
+            if complained:
+                codes.append("W_DECODER")
+            if stored.shape != shape[1:]:
+                raise ProbsegError(
+                    "E_DECODE", f"the pixels of '{item.path}' decode to {stored.shape}, not to {shape[1:]}"
+                )
         hu = _to_hu(item, stored)
         if volume.dtype == np.int16 and hu.dtype != np.int16 and not _fits(hu):
             check_size(path, volume.nbytes * 2)
@@ -112,30 +73,17 @@ def read_pixels(slices: Sequence[Slice], path: Path) -> tuple[NDArray, list[str]
     return volume, codes
 
 
+def _decoded(slices: Sequence[Slice]) -> Iterator[tuple[NDArray, bool]]:
+    """The compressed ones among the slices, in their order."""
+    runs = groupby((s for s in slices if s.syntax not in NATIVE), key=lambda s: (s.path, s.syntax, s.bits_stored))
+    wanted = [Compressed(path, tuple(s.frame for s in run), syntax, bits) for (path, syntax, bits), run in runs]
+    return decode(wanted) if wanted else iter(())
+
+
 def _native(item: Slice) -> NDArray:
     kind = ("i" if item.signed else "u") + str(item.bits_allocated // 8)
     flat = np.frombuffer(stored_bytes(item), dtype=(">" if item.big else "<") + kind)
     return flat.reshape(item.rows, item.columns).astype(kind, copy=False)
-
-
-def _decode(item: Slice, codes: list[str]) -> NDArray:
-    """All frames of a compressed file, ``(frames, rows, columns)``."""
-    check_decoder(item)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            array = pydicom.dcmread(item.path, force=True).pixel_array
-        except (*_DECODER_FAULTS, struct.error) as error:
-            raise ProbsegError(
-                "E_DECODE", f"the compressed pixels of '{item.path}' are damaged; export it again"
-            ) from error
-    if caught:
-        codes.append("W_DECODER")
-    if array.shape[-2:] != (item.rows, item.columns) or array.ndim not in (2, 3):
-        raise ProbsegError(
-            "E_DECODE", f"the pixels of '{item.path}' decode to {array.shape}, not to {(item.rows, item.columns)}"
-        )
-    return array.reshape(-1, item.rows, item.columns)
 
 
 def _to_hu(item: Slice, raw: NDArray) -> NDArray:
