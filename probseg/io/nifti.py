@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from probseg.case import Geometry, reorient
 from probseg.errors import ProbsegError
 from probseg.io.atomic import replacing
+from probseg.io.axes import check_axes
 from probseg.io.guard import check_size, file_size, is_nifti_name
 
 __all__ = ["read", "write"]
@@ -32,7 +33,6 @@ _HEADER_BYTES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 # deflate cannot shrink by more than this, so a file that claims more voxels is cut off or lies
 _MAX_DEFLATE_RATIO = 1032
 _ROTATION_TOLERANCE = 2e-3  # a quaternion in float32 loses this much near 180 degrees
-_SHEAR_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _affine(header: nib.Nifti1Header, path: Path) -> NDArray[np.float64]:
         )
     sform, qform = header.get_sform(coded=True)[0], None
     if sform is not None:
-        _check_axes(sform, path)
+        check_axes(sform, path)
     if (spacing <= 0).any():
         raise ProbsegError("E_BAD_SPACING", f"the voxel size of '{path}' must be finite and positive in mm")
     if int(header["qform_code"]) != 0:
@@ -159,28 +159,13 @@ def _affine(header: nib.Nifti1Header, path: Path) -> NDArray[np.float64]:
             qform = header.get_qform()
         except (HeaderDataError, ValueError) as error:
             raise ProbsegError("E_BAD_AFFINE", f"the qform of '{path}' is no rotation; set it anew") from error
-        _check_axes(qform, path)
+        check_axes(qform, path)
     if sform is None or qform is None:
         affine = qform if sform is None else sform
         assert affine is not None  # one of the two codes is set
         return affine
     _check_agreement(sform, qform, path)
     return sform
-
-
-def _check_axes(affine: NDArray[np.float64], path: Path) -> None:
-    if not np.isfinite(affine).all():
-        raise ProbsegError("E_BAD_AFFINE", f"the affine of '{path}' must be finite; set it anew")
-    lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    if (lengths <= 0).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
-        raise ProbsegError("E_BAD_AFFINE", f"the affine of '{path}' must have three independent axes; set it anew")
-    cosines = (affine[:3, :3] / lengths).T @ (affine[:3, :3] / lengths) - np.eye(3)
-    if np.abs(cosines).max() > _SHEAR_TOLERANCE:
-        angle = math.degrees(math.asin(min(1.0, float(np.abs(cosines).max()))))
-        raise ProbsegError(
-            "E_GANTRY_TILT",
-            f"the axes of '{path}' are {angle:.1f} degrees from perpendicular; resample it to a rectangular grid first",
-        )
 
 
 def _check_agreement(sform: NDArray[np.float64], qform: NDArray[np.float64], path: Path) -> None:
