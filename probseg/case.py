@@ -174,7 +174,8 @@ class Case:
 
     Attributes:
         case_id, patient_id, site: names; a patient may have several cases, and splits go by patient.
-        image: ``space`` or ``(channels, *space)`` numbers as stored (HU for CT), not yet normalised.
+        image: ``space`` or ``(channels, *space)`` numbers as stored (HU for CT), not yet normalised. A case whose
+            annotations came without an image has none of its channels, ``(0, *space)``; see `has_image`.
         masks: rater name to integer label map ``space`` of dense labels (see `probseg.labels.LabelSet`). A rater who
             is absent has no entry; a rater who found nothing has a mask of background.
         geometry: canonical axes, `to_canonical`.
@@ -204,6 +205,11 @@ class Case:
                     f"rater '{rater}' of case '{self.case_id}' has shape {mask.shape} but the image has {space}; "
                     "resample the mask to the image grid first",
                 )
+
+    @property
+    def has_image(self) -> bool:
+        """False where the source held annotations only: agreement can be measured, and nothing can be learnt."""
+        return self.image.size > 0
 
     def rated_by(self, rater: str) -> NDArray[np.bool_]:
         """Booleans of shape ``space``: the voxels that this rater looked at."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from probseg import io
@@ -24,6 +23,7 @@ from probseg.case import Case, Geometry, Source
 from probseg.errors import ProbsegError, warn
 from probseg.io.guard import file_size
 from probseg.io.stack import Stack
+from probseg.io.strict_yaml import read_yaml
 from probseg.io.tables import plain_cell
 from probseg.records import SPLITS, CaseRecord, Dataset, DatasetInfo, Reading, check_case_id
 
@@ -58,7 +58,7 @@ def open_dataset(path: str | Path) -> Dataset:
     info = DatasetInfo.from_dict(data)
     if "stack" in data:
         return replace(_open_stack(_inside(root, str(data["stack"])), info), path=root)
-    records = _read_cases(root / "cases.csv")
+    records = _read_cases(root / "cases.csv", not info.annotations_only)
 
     def load(record: CaseRecord) -> Case:
         return _load(record, root, info)
@@ -67,13 +67,7 @@ def open_dataset(path: str | Path) -> Dataset:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    file_size(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" near line {where.line + 1}" if where else ""
-        raise ProbsegError("E_PARSE", f"'{path}' is not YAML{line}; correct it") from error
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise ProbsegError("E_SCHEMA", f"'{path}' must be a mapping with name, dimensions, labels and window")
     return data
@@ -91,7 +85,7 @@ def _inside(root: Path, relative: str) -> Path:
     return target
 
 
-def _read_cases(path: Path) -> tuple[CaseRecord, ...]:
+def _read_cases(path: Path, images: bool) -> tuple[CaseRecord, ...]:
     file_size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -115,12 +109,12 @@ def _read_cases(path: Path) -> tuple[CaseRecord, ...]:
         grouped.setdefault(check_case_id(row["case_id"]), []).append(row)
     if not grouped:
         raise ProbsegError("E_NO_CASES", f"'{path}' lists no case")
-    records = tuple(_record(case_id, rows, path.parent) for case_id, rows in grouped.items())
+    records = tuple(_record(case_id, rows, path.parent, images) for case_id, rows in grouped.items())
     _check_collisions(records)
     return records
 
 
-def _record(case_id: str, rows: Sequence[Mapping[str, str]], root: Path) -> CaseRecord:
+def _record(case_id: str, rows: Sequence[Mapping[str, str]], root: Path, images: bool) -> CaseRecord:
     for column in ("patient_id", "site", "image", "split"):
         values = sorted({row.get(column) or "" for row in rows})
         if len(values) > 1:
@@ -147,7 +141,9 @@ def _record(case_id: str, rows: Sequence[Mapping[str, str]], root: Path) -> Case
         warn("W_RATER_NAME_COLLISION", f"raters of case '{case_id}' differ by letter case only: {', '.join(raters)}")
     if not all(x.rater for x in readings):
         raise ProbsegError("E_SCHEMA", f"case '{case_id}' has a mask without rater; name who drew it")
-    for name in (first["image"], *(x.mask for x in readings)):
+    if first["image"] and not images:
+        raise ProbsegError("E_SCHEMA", f"case '{case_id}' has an image, but dataset.yaml says annotations_only")
+    for name in (*([first["image"]] if images else []), *(x.mask for x in readings)):
         if not name:
             raise ProbsegError("E_SCHEMA", f"case '{case_id}' has a row without image or mask")
         _inside(root, name)
@@ -173,8 +169,7 @@ def _check_collisions(records: Sequence[CaseRecord]) -> None:
 
 
 def _load(record: CaseRecord, root: Path, info: DatasetInfo) -> Case:
-    path = root / record.image
-    image, geometry, stored = io.read_image(path, info.dimensions)
+    path, image, geometry, stored = _image(record, root, info)
     masks, rated = {}, {}
     for reading in record.readings:
         what = f"the mask of rater '{reading.rater}' of case '{record.case_id}'"
@@ -185,6 +180,16 @@ def _load(record: CaseRecord, root: Path, info: DatasetInfo) -> Case:
         if reading.rated != "all":
             rated[reading.rater] = _rated(reading.rated, record.case_id, root, geometry)
     return Case(record.case_id, record.patient_id, record.site, image, masks, geometry, rated, Source(path, stored))
+
+
+def _image(record: CaseRecord, root: Path, info: DatasetInfo) -> tuple[Path | None, NDArray, Geometry, Geometry]:
+    """The image, or none of its channels on the grid of the first mask where there are annotations only."""
+    if not info.annotations_only:
+        return (root / record.image, *io.read_image(root / record.image, info.dimensions))
+    if not record.readings:
+        raise ProbsegError("E_NO_IMAGE", f"case '{record.case_id}' has annotations but no image for a model to see")
+    mask, geometry, stored = io.read_image(root / record.readings[0].mask, info.dimensions)
+    return None, np.zeros((0, *geometry.shape), mask.dtype), geometry, stored
 
 
 def _rated(rated: str, case_id: str, root: Path, geometry: Geometry) -> NDArray[np.bool_]:

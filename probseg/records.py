@@ -45,6 +45,7 @@ class DatasetInfo:
         stable_raters: whether a rater's name is the same person in every case. Where not, nothing is learnt or
             reported of a single rater.
         note: a sentence that reports show, for example an attribution.
+        annotations_only: whether the source had no images. Agreement can be measured; a model cannot be fitted.
     """
 
     name: str
@@ -53,6 +54,7 @@ class DatasetInfo:
     window: tuple[float, float]
     stable_raters: bool = True
     note: str = ""
+    annotations_only: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.dimensions, int) or self.dimensions not in (2, 3):
@@ -76,12 +78,13 @@ class DatasetInfo:
             "window": [float(v) for v in self.window],
             "raters": {"stable": self.stable_raters},
         }
-        return {**out, "note": self.note} if self.note else out
+        out |= {"note": self.note} if self.note else {}
+        return out | ({"annotations_only": True} if self.annotations_only else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "dataset.yaml") -> DatasetInfo:
         """The inverse of `to_dict`; E_SCHEMA names a key that is missing or does not belong."""
-        keys = ("name", "dimensions", "labels", "window", "raters", "note", "stack")
+        keys = ("name", "dimensions", "labels", "window", "raters", "note", "annotations_only", "stack")
         strange = sorted(set(data) - set(keys))
         if strange:
             raise ProbsegError("E_SCHEMA", f"{where} has no key '{strange[0]}'; the keys are {', '.join(keys)}")
@@ -99,6 +102,8 @@ class DatasetInfo:
             raise ProbsegError("E_SCHEMA", f"raters in {where} has the one key 'stable', true or false")
         if not all(isinstance(data.get(key, ""), str) for key in ("name", "note")):
             raise ProbsegError("E_SCHEMA", f"name and note in {where} must be texts; put them in quotes")
+        if not isinstance(data.get("annotations_only", False), bool):
+            raise ProbsegError("E_SCHEMA", f"annotations_only in {where} must be true or false")
         if not isinstance(data["labels"], Mapping):
             raise ProbsegError("E_SCHEMA", f"labels in {where} must be a mapping with classes")
         return cls(
@@ -108,6 +113,7 @@ class DatasetInfo:
             (float(window[0]), float(window[1])),
             raters.get("stable", True),
             data.get("note", ""),
+            data.get("annotations_only", False),
         )
 
 
@@ -130,7 +136,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """One case as the manifest lists it, not yet read."""
+    """One case as the manifest lists it, not yet read; ``image`` is empty where there are annotations only."""
 
     case_id: str
     patient_id: str
@@ -188,6 +194,16 @@ class Dataset:
                 f"{sorted(sites or [])}; its splits are {have}",
             )
         return replace(self, records=tuple(kept))
+
+    def require_images(self) -> Dataset:
+        """The dataset itself; E_NO_IMAGE where it holds annotations only."""
+        if self.info.annotations_only:
+            raise ProbsegError(
+                "E_NO_IMAGE",
+                f"dataset '{self.info.name}' holds annotations without images; the agreement of its raters can be "
+                "measured, but no model can see its cases",
+            )
+        return self
 
     @property
     def raters(self) -> tuple[str, ...]:

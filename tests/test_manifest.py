@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -211,14 +213,17 @@ TEXTS = {
     "object": ("E_PARSE", "!!python/object/apply:os.system [ls]"),
     "name": ("E_PARSE", "name: !!python/name:os.system"),
     "cut off": ("E_PARSE", "labels: {classes: ["),
+    "key twice": ("E_PARSE", yaml.safe_dump(INFO.to_dict()) + "name: other\n"),
+    "not a number": ("E_PARSE", yaml.safe_dump(INFO.to_dict()).replace("-1000.0", ".nan")),
+    "infinite": ("E_PARSE", yaml.safe_dump(INFO.to_dict()).replace("-1000.0", "1e999")),
     "deep": ("E_PARSE", "[" * 5000),
     "a list": ("E_SCHEMA", "- 1"),
     "typo": ("E_SCHEMA", yaml.safe_dump({**INFO.to_dict(), "raterz": {}})),
     "empty": ("E_EMPTY_FILE", ""),
-    "bomb": ("E_SCHEMA", "a: &a [x]\n" + "".join(
+    "bomb": ("E_PARSE", "a: &a [x]\n" + "".join(
         f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefghij", "bcdefghijk", strict=True)
     )),
-    "bomb as name": ("E_SCHEMA", "name: [&a [x], " + ", ".join(
+    "bomb as name": ("E_PARSE", "name: [&a [x], " + ", ".join(
         f"&{c} [{', '.join(['*' + p] * 9)}]" for p, c in zip("abcdefghij", "bcdefghijk", strict=True)
     ) + "]\ndimensions: 3\nwindow: [0, 1]\nlabels: {}"),
 }  # fmt: skip
@@ -237,3 +242,39 @@ def test_what_is_no_dataset(tmp_path):
     refused("E_PARSE", tmp_path / "note.txt")
     (tmp_path / "dataset.yaml").mkdir()
     refused("E_IS_DIRECTORY", tmp_path)
+
+
+def annotations_only(folder, image=""):
+    (folder / "masks").mkdir(parents=True)
+    grid = Geometry((2, 3, 4), (2.5, 0.7, 0.7))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[0, 1, 2] = 1
+    nifti.write(folder / "masks" / "a.nii.gz", mask, grid)
+    nifti.write(folder / "masks" / "b.nii.gz", mask, grid)
+    info = replace(DatasetInfo("marks", 3, LabelSet.binary("nodule"), (-1000, 400)), annotations_only=True)
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(info.to_dict()))
+    rows = "".join(f"c,p,,{image},{r},masks/{r}.nii.gz,all,\n" for r in "ab")
+    (folder / "cases.csv").write_text(f"{','.join(COLUMNS)}\n{rows}")
+    return open_dataset(folder)
+
+
+def test_annotations_without_images_have_a_grid_and_no_channel(tmp_path):
+    dataset = annotations_only(tmp_path / "d")
+    (case,) = dataset
+    assert not case.has_image and case.image.shape == (0, 2, 3, 4)
+    assert case.geometry.spacing == pytest.approx((2.5, 0.7, 0.7))
+    assert case.masks["a"].sum() == case.masks["b"].sum() == 1
+    with pytest.raises(ProbsegError, match="E_NO_IMAGE"):
+        dataset.require_images()
+    with pytest.raises(ProbsegError, match="E_NO_IMAGE"):
+        dataset.load(replace(dataset.records[0], readings=()))
+
+
+def test_an_image_may_be_absent_only_where_the_dataset_says_so(tmp_path):
+    with pytest.raises(ProbsegError, match="annotations_only"):
+        annotations_only(tmp_path / "d", image="x.nii.gz")
+    annotations_only(tmp_path / "e")
+    text = (tmp_path / "e" / "dataset.yaml").read_text()
+    (tmp_path / "e" / "dataset.yaml").write_text(text.replace("annotations_only: true", ""))
+    with pytest.raises(ProbsegError, match="without image"):
+        open_dataset(tmp_path / "e")

@@ -60,7 +60,7 @@ class MultiRaterData(LightningDataModule):
             raise ProbsegError(
                 "E_SCHEMA", f"num_workers must be at least 0 and crop positive, but are {num_workers}, {crop}"
             )
-        self.dataset = open_dataset(root)
+        self.dataset = open_dataset(root).require_images()
         self.batch_size = batch_size
         self.slices = slices
         self.crop = crop

@@ -55,7 +55,7 @@ class SourceCase:
 
     Attributes:
         case_id, patient_id, site: as in `probseg.case.Case`.
-        image: canonical array; None where ``files`` are the image.
+        image: canonical array; None where ``files`` are the image, or where the dataset has annotations only.
         files: files that are copied bit for bit and are the image: those of one DICOM series in order, or one file.
         geometry: canonical, of the image and of every mask.
         readings: what its raters drew, at least one.
@@ -221,6 +221,8 @@ class _Writer:
 
     def _image(self, case: SourceCase) -> str:
         name = f"images/{case.case_id}"
+        if self.info.annotations_only:
+            return ""
         if case.image is not None:
             if case.image.shape[: len(case.geometry.shape)] != case.geometry.shape:
                 raise ProbsegError(

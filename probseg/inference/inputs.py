@@ -119,6 +119,7 @@ def dataset_scans(dataset: Dataset, dimensions: int) -> list[Scan]:
             f"dataset '{dataset.info.name}' has {dataset.info.dimensions} dimensions, but the model was trained "
             f"on data of {dimensions}",
         )
+    dataset.require_images()
     blind = [replace(record, readings=()) for record in dataset.records]
     return [Scan(record.case_id, lambda r=record: dataset.load(r)) for record in blind]  # type: ignore[misc]
 
