@@ -80,7 +80,8 @@ def _not_rated(maps: NDArray, num_classes: int, rated: NDArray | None) -> NDArra
     known = (maps >= 0) & (maps < num_classes)
     if rated is not None:
         known &= rated
-    return np.where(known, maps, -1).astype(np.int16).reshape(len(maps), -1)
+    # int16 before -1: NumPy would wrap -1 to 255 in the uint8 of a mask, and 255 passes for rated
+    return np.where(known, maps.astype(np.int16), np.int16(-1)).reshape(len(maps), -1)
 
 
 def iou_matrix(

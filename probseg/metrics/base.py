@@ -116,9 +116,11 @@ class CaseMetric(Metric, ABC):
     def intervals(self, samples: int = 1000, seed: int = 0) -> dict[str, Interval]:
         """Every figure with its 95 % patient-bootstrap interval; ``n`` counts the cases where it is defined."""
         _, patients, sums = self.cases()
+        if not len(sums):
+            return {name: Interval(float("nan"), float("nan"), float("nan"), 0) for name in self.figures}
         out = {}
         for name, f in self.figures.items():
-            counted = ~np.isnan(np.asarray(f(sums))) if len(sums) else np.zeros(0, dtype=bool)
+            counted = ~np.isnan(np.asarray(f(sums)))
             out[name] = bootstrap(sums[counted], patients[counted], f, samples, seed)
         return out
 

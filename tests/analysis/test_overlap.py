@@ -121,3 +121,11 @@ def test_structure_counts_of_a_leaf_are_overlap_counts(masks):
     for c, name in enumerate(LABELS.names):
         leaf = structure_counts(joint, LABELS.membership(name))
         assert [float(x) for x in leaf] == [float(x[0, 0, c]) for x in counts]
+
+
+def test_what_is_not_rated_is_left_out_of_uint8_masks_too():
+    a, b = np.array([[1, 1, 0, 0]]), np.array([[1, 0, 1, 3]])
+    rated = np.array([[True, True, False, True]])  # and 3 is no class: columns 0 and 1 count
+    for kind in (np.int64, np.uint8):
+        counts = overlap_counts(a.astype(kind), b.astype(kind), 2, None, rated)
+        assert (counts.both[0, 0, 1], counts.first[0, 0, 1], counts.second[0, 0, 1]) == (1, 2, 1)
