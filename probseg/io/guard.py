@@ -8,7 +8,7 @@ from pathlib import Path
 
 from probseg.errors import ProbsegError
 
-__all__ = ["check_size", "file_size", "is_folder", "is_nifti_name", "max_bytes"]
+__all__ = ["check_size", "file_size", "is_folder", "is_nifti_name", "is_nrrd_name", "max_bytes"]
 
 _DEFAULT_MAX_BYTES = 4 * 2**30
 
@@ -28,8 +28,13 @@ def is_folder(path: Path) -> bool:
 
 
 def is_nifti_name(path: Path) -> bool:
-    """Whether the name ends in .nii or .nii.gz, in any letter case; every other image is DICOM."""
+    """Whether the name ends in .nii or .nii.gz, in any letter case."""
     return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def is_nrrd_name(path: Path) -> bool:
+    """Whether the name ends in .nrrd, or .nhdr (a header alone), in any letter case."""
+    return path.name.lower().endswith((".nrrd", ".nhdr"))
 
 
 def file_size(path: Path) -> int:

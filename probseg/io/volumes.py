@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from probseg.case import Geometry, reorient, to_canonical
 from probseg.errors import ProbsegError
-from probseg.io.guard import file_size, is_folder, is_nifti_name
+from probseg.io import flat
+from probseg.io.flat import is_flat_name
+from probseg.io.guard import file_size, is_folder, is_nifti_name, is_nrrd_name
 
 __all__ = ["read_image", "read_mask"]
 
@@ -19,36 +21,58 @@ _TOLERANCE = 0.02
 
 
 def read_image(path: str | Path, dimensions: int = 3, series: str | None = None) -> tuple[NDArray, Geometry, Geometry]:
-    """Read a scan: a folder of DICOM files, one DICOM file, or a NIfTI file.
+    """Read a scan: a folder of DICOM files, one DICOM file, NIfTI, NRRD, or a picture for images of 2 dimensions.
 
     Args:
-        path: a name that ends in .nii or .nii.gz, in any letter case, is NIfTI; everything else is DICOM.
+        path: the end of the name, in any letter case, tells the format: .nii and .nii.gz are NIfTI, .nrrd is NRRD,
+            .png, .tif, .tiff and .npz are pictures without millimetres; everything else is DICOM.
         dimensions: 3 for a volume; 2 for a single image, which then must have one slice.
         series: which series of a DICOM folder, by the short name that the error for several series gives.
 
     Returns:
         The array in canonical axes ``(slices, rows, columns)`` or ``(rows, columns)``: int16 where it holds whole
-        numbers that fit, else float32; its geometry; and its geometry as stored, before it was turned.
+        numbers that fit, else float32; its geometry (spacing None for a picture); and its geometry as stored, before it
+        was turned.
 
     Raises:
-        ProbsegError: the codes of `probseg.io.guard`, `probseg.io.nifti.read` and `probseg.io.dicom.read_series`;
-            E_NONFINITE and E_TOO_FEW_SLICES.
+        ProbsegError: the codes of `probseg.io.guard`, `probseg.io.nifti.read`, `probseg.io.nrrd.read`,
+            `probseg.io.flat.read` and `probseg.io.dicom.read_series`; E_NONFINITE, E_NDIM and E_TOO_FEW_SLICES.
     """
     path = Path(path)
-    if is_folder(path) and not is_nifti_name(path):
+    named = is_nifti_name(path) or is_nrrd_name(path) or is_flat_name(path)
+    if is_folder(path) and not named:
         return _dicom(path, dimensions, series)
     file_size(path)
-    if not is_nifti_name(path):
+    if not named:
         return _dicom(path, dimensions, series)
+    if series is not None:
+        raise ProbsegError("E_SCHEMA", f"'{path}' is no DICOM and has no series; leave the choice of a series out")
+    if is_flat_name(path):
+        if dimensions != 2:
+            raise ProbsegError("E_NDIM", f"'{path}' is a picture without millimetres, but a volume is needed here")
+        array = flat.read(path)
+        plane = Geometry(array.shape, None)
+        return _compact(_finite(array, f"'{path}'"), path), plane, plane
+    array, stored = _read_grid(path)
+    return _finish(path, _compact(_finite(array, f"'{path}'"), path), stored, dimensions)
+
+
+def _read_grid(path: Path) -> tuple[NDArray, Geometry]:
+    """A file of voxels with an affine, as it is stored."""
+    if is_nrrd_name(path):
+        from probseg.io import nrrd
+
+        return nrrd.read(path)
     from probseg.io import nifti
 
-    if series is not None:
-        raise ProbsegError("E_SCHEMA", f"'{path}' is NIfTI and has no series; leave the choice of a series out")
-    array, stored = nifti.read(path)
+    return nifti.read(path)
+
+
+def _finite(array: NDArray, what: str) -> NDArray:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         wrong = int((~np.isfinite(array)).sum())
-        raise ProbsegError("E_NONFINITE", f"'{path}' has {wrong} voxels that are NaN or infinite; repair the image")
-    return _finish(path, _compact(array, path), stored, dimensions)
+        raise ProbsegError("E_NONFINITE", f"{what} has {wrong} voxels that are NaN or infinite; repair it")
+    return array
 
 
 def _dicom(path: Path, dimensions: int, series: str | None) -> tuple[NDArray, Geometry, Geometry]:
@@ -92,7 +116,7 @@ def read_mask(path: str | Path, geometry: Geometry, what: str) -> NDArray:
     """Read a mask onto the grid of its image; nothing is interpolated.
 
     Args:
-        path: NIfTI file.
+        path: NIfTI or NRRD of label values; for an image of 2 dimensions also PNG (grey or palette), TIFF or NPZ.
         geometry: of the image, as `read_image` returns it.
         what: names the mask in errors, for example "the mask of rater 'A' of case 'LIDC-0007'".
 
@@ -100,23 +124,28 @@ def read_mask(path: str | Path, geometry: Geometry, what: str) -> NDArray:
         The values of the file, shape ``geometry.shape``, whatever integer or real type the file has.
 
     Raises:
-        ProbsegError: E_WRONG_EXTENSION, the codes of `probseg.io.nifti.read`, E_NONFINITE, E_SHAPE_MISMATCH,
-            E_AFFINE_MISMATCH.
+        ProbsegError: E_WRONG_EXTENSION, the codes of `probseg.io.nifti.read`, `probseg.io.nrrd.read` and
+            `probseg.io.flat.read`, E_NONFINITE, E_SHAPE_MISMATCH, E_AFFINE_MISMATCH.
     """
-    from probseg.io import nifti
-
     path = Path(path)
-    if not is_folder(path) and not is_nifti_name(path):
-        raise ProbsegError("E_WRONG_EXTENSION", f"{what} must be a .nii or .nii.gz file, but is '{path}'")
-    array, stored = nifti.read(path)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        wrong = int((~np.isfinite(array)).sum())
-        raise ProbsegError("E_NONFINITE", f"{what} ('{path}') has {wrong} voxels that are NaN or infinite")
+    file_size(path)
+    if is_flat_name(path) and geometry.dimensions == 2:
+        array = _finite(flat.read(path), f"{what} ('{path}')")
+        if array.shape != geometry.shape:
+            raise _misfit(what, path, array.shape, geometry.shape)
+        return array
+    if not is_nifti_name(path) and not is_nrrd_name(path):
+        raise ProbsegError(
+            "E_WRONG_EXTENSION",
+            f"{what} must be a label map (.nii, .nii.gz, .nrrd, or .png, .tif, .npz in 2 dimensions), but is '{path}'",
+        )
+    array, stored = _read_grid(path)
+    _finite(array, f"{what} ('{path}')")
     if geometry.dimensions == 2:
-        flat = array[0]
-        if stored.shape[0] != 1 or flat.shape != geometry.shape:
+        plane = array[0]
+        if stored.shape[0] != 1 or plane.shape != geometry.shape:
             raise _misfit(what, path, stored.shape, geometry.shape)
-        return flat
+        return plane
     turned, grid = reorient(array, stored, geometry.direction)
     if grid.shape != geometry.shape:
         raise _misfit(what, path, grid.shape, geometry.shape)
