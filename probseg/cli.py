@@ -23,6 +23,7 @@ _TRAINING = {
 _COMMANDS = {
     "demo": ("demo", "train four families on the bundled sample and compare them with the raters"),
     "import": ("import_", "sources to a dataset folder"),
+    "prepare": ("prepare", "convert a dataset once, for fast training"),
     "check": ("check", "is this image, dataset, checkpoint or config sound?"),
     "split": ("split", "patients to train, validation, calibration and test"),
     "predict": ("predict", "uncertainty maps of new scans"),

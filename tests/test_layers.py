@@ -18,6 +18,7 @@ LAYERS = (
     {"records"},
     {"io"},
     {"manifest"},
+    {"store"},
     {"survey"},
     {"fusion", "analysis", "importing", "splits"},
     {"batch", "distribution", "maps"},

@@ -23,10 +23,11 @@ from probseg.io.atomic import write_text
 from probseg.io.tables import write_csv
 from probseg.manifest import COLUMNS, open_dataset
 from probseg.records import DatasetInfo, check_case_id
+from probseg.store import STORE
 
 __all__ = ["SourceCase", "SourceReading", "check_output", "write_dataset"]
 
-_PARTS = frozenset(("dataset.yaml", "cases.csv", "images", "masks", "rated", "truth"))
+_PARTS = frozenset(("dataset.yaml", "cases.csv", "images", "masks", "rated", "truth", STORE))
 _PLAIN_NAME = re.compile(r"\w[\w.-]{0,63}")
 # Suffixes that say by themselves how a single file is read; a file of any other name is DICOM.
 _IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".png", ".tif", ".tiff", ".npz", ".npy", ".jpg", ".jpeg")

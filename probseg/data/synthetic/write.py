@@ -25,6 +25,7 @@ from probseg.io import nifti
 from probseg.io.atomic import replacing, write_text
 from probseg.manifest import COLUMNS
 from probseg.records import SPLITS, DatasetInfo, check_case_id
+from probseg.store import STORE
 
 __all__ = ["DEFAULT_SHARES", "INFO", "empty_folder", "split_patients", "write"]
 
@@ -40,7 +41,7 @@ INFO = DatasetInfo(
 DEFAULT_SHARES = (0.6, 0.1, 0.1, 0.2)
 """Shares of the patients in train, validation, calibration and test."""
 
-_PARTS = ("dataset.yaml", "cases.csv", "images", "masks", "truth")
+_PARTS = ("dataset.yaml", "cases.csv", "images", "masks", "truth", STORE)
 _INTERCEPT = -1024
 _ROOT = "2.25"  # unique identifiers from UUIDs need no registered root (DICOM PS3.5, B.2)
 
