@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import re
 import shlex
-import shutil
 import sys
 import time
 import warnings
@@ -16,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -30,16 +26,22 @@ from probseg.io.tables import write_csv
 from probseg.models import Ensemble, SegmentationModule
 from probseg.models.checkpoints import best_checkpoint, describe, load_weights, read_checkpoint
 from probseg.results import example_positions, write_examples, write_results
+from probseg.training.run_folder import clear_run, family_name, folder_of_config
 
-__all__ = ["TrainingCLI", "family_name", "run_training"]
+__all__ = ["TrainingCLI", "run_training"]
 
+# What Lightning says of small data and of an ensemble's members, and libraries of one another; not for users.
+_IDLE_ADVICE = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*Checkpoint directory.*",
+    ".*Experiment logs directory.*",
+    ".*args parameter is intended.*",
+    ".*treespec, LeafSpec.*",
+    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",
+    r"(?s).*v5\.0\.0.*",  # jsonargparse to Lightning, of names that change in its version 5
+)
 _HEADLINE = ("ged_v", "ged_u", "ged_floor", "hm_iou", "soft_dice", "nll", "ece")
-
-
-def family_name(class_path: str) -> str:
-    """``probseg.models.ProbabilisticUNet`` to ``probabilistic_unet``."""
-    name = class_path.rsplit(".", 1)[-1].replace("UNet", "Unet")
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 class TrainingCLI(LightningCLI):
@@ -81,7 +83,7 @@ class TrainingCLI(LightningCLI):
         settings = self._settings
         self.run = Path(settings.out or f"runs/{self._family}")
         if self.subcommand != "fit":
-            self.run = _folder_of_config(settings) or self.run
+            self.run = folder_of_config(settings) or self.run
         elif Path(settings.data.root).exists():  # so that the run's config works from any directory
             settings.data.root = str(Path(settings.data.root).resolve())
         settings.out = str(self.run)
@@ -110,7 +112,9 @@ class TrainingCLI(LightningCLI):
         if given is not False and self.subcommand == "fit":
             loggers.insert(0, CSVLogger(str(self.run), name="", version=""))  # the first says where config.yaml goes
         if self._settings.wandb and not isinstance(self.model, Ensemble):  # whose members log, each a run of its own
-            loggers += _wandb(self._settings.wandb, self.run)
+            from probseg.training.weights_and_biases import wandb_loggers  # wandb is slow to import
+
+            loggers += wandb_loggers(self._settings.wandb, self.run)
         trainer = super().instantiate_trainer(logger=loggers or False, **kwargs)
         self._last = _LastValidation()
         trainer.callbacks.append(self._last)  # type: ignore[attr-defined]  # set by Trainer's connector
@@ -127,7 +131,7 @@ class TrainingCLI(LightningCLI):
         if given:
             read_checkpoint(Path(given))
         elif self._settings.overwrite and self.trainer.is_global_zero:
-            _clear(self.run)  # figures of the run before must not stand beside this one's weights
+            clear_run(self.run)  # figures of the run before must not stand beside this one's weights
         try:
             if isinstance(self.model, Ensemble):
                 self._fit_members(self.model)
@@ -137,7 +141,7 @@ class TrainingCLI(LightningCLI):
                 self._validate_the_end()
         except ProbsegError:
             if self.trainer.is_global_zero and not any(self.run.rglob("*.ckpt")):
-                _clear(self.run)
+                clear_run(self.run)
             raise
         for logger in self.trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -315,27 +319,6 @@ class RunConfig(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
 
-def _folder_of_config(settings: Any) -> Path | None:
-    """The run folder whose own ``config.yaml`` was given; None where --out says otherwise."""
-    for given in settings.config or ():
-        path = Path(os.fspath(given)).resolve()
-        if path.name == "config.yaml" and (path.parent / "checkpoints").is_dir():
-            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-            if settings.out in (None, stored.get("out")):
-                return path.parent
-    return None
-
-
-def _clear(run: Path) -> None:
-    """Remove what a run writes, and the folder if nothing else is in it."""
-    for name in ("config.yaml", "metrics.csv", "results.csv", "validation.csv", "training.json"):
-        (run / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "members", "test"):
-        shutil.rmtree(run / name, ignore_errors=True)
-    if run.is_dir() and not any(run.iterdir()):
-        run.rmdir()
-
-
 def _warm_start_of(model: Any) -> str | None:
     return getattr(model, "warm_start", None)
 
@@ -344,43 +327,6 @@ def _as_arguments(subcommand: str, settings: Any) -> dict[str, Any]:
     plain = settings.as_dict()
     plain.pop("config", None)
     return {"subcommand": subcommand, subcommand: plain}
-
-
-def _wandb(project: str, run: Path) -> list[Logger]:
-    """A Weights & Biases logger, offline where its server cannot be reached; a warning and none where it fails."""
-    import socket
-
-    import wandb
-
-    try:
-        socket.create_connection(("api.wandb.ai", 443), timeout=3).close()
-        offline = False
-    except OSError:
-        offline = True
-        warn(
-            "W_WANDB_OFFLINE", "Weights & Biases cannot be reached; the run is logged offline, sync it with wandb sync"
-        )
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        logger = WandbLogger(name=run.name, project=project, save_dir=str(run), offline=offline)
-        logger.experiment  # noqa: B018  # connects now, so that a failure is met before training
-        return [logger]
-    except (wandb.Error, OSError) as error:
-        warn("W_WANDB", f"Weights & Biases cannot be used and is left out: {error}")
-        return []
-
-
-# What Lightning says of small data and of an ensemble's members, and libraries of one another; not for users.
-_IDLE_ADVICE = (
-    ".*does not have many workers.*",
-    ".*smaller than the logging interval.*",
-    ".*Checkpoint directory.*",
-    ".*Experiment logs directory.*",
-    ".*args parameter is intended.*",
-    ".*treespec, LeafSpec.*",
-    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",
-    r"(?s).*v5\.0\.0.*",  # jsonargparse to Lightning, of names that change in its version 5
-)
 
 
 def run_training(argv: list[str]) -> int:

@@ -1,0 +1,8 @@
+"""Training, validation, test and prediction over run folders: Lightning's command line and what it leaves on disk."""
+
+from __future__ import annotations
+
+from probseg.training.command_line import TrainingCLI, run_training
+from probseg.training.run_folder import family_name
+
+__all__ = ["TrainingCLI", "family_name", "run_training"]
