@@ -1,0 +1,118 @@
+"""The CT series in a tree of DICOM files, with the slice that each instance is, for annotations that name instances."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from probseg.case import Geometry
+from probseg.errors import ProbsegError, warn
+from probseg.io.dicom.headers import NotAnImage, read_slices
+from probseg.io.dicom.order import order_slices, short_uid
+from probseg.io.dicom.pixels import read_pixels
+from probseg.io.dicom.slices import Slice, check_plane
+from probseg.io.guard import is_folder
+
+__all__ = ["Series", "find_series", "read_series"]
+
+_NOT_DICOM = (".xml", ".json", ".csv", ".txt", ".md", ".zip", ".png", ".jpg", ".nii", ".gz", ".pdf")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One CT series of a tree.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        patient_id: of its first slice; short name of the series where it is empty.
+        folder: of its files.
+        slices: in order along the normal.
+        geometry: as stored, slices along the normal.
+    """
+
+    uid: str
+    patient_id: str
+    folder: Path
+    slices: tuple[Slice, ...]
+    geometry: Geometry
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """In the order of the slices; a multi-frame file once."""
+        return tuple(dict.fromkeys(s.path for s in self.slices))
+
+    @property
+    def index(self) -> dict[str, int]:
+        """Which slice each SOPInstanceUID is; of a multi-frame file its first."""
+        return {s.sop_instance: k for k, s in reversed(list(enumerate(self.slices)))}
+
+
+def find_series(root: Path, wanted: frozenset[str] | None = None) -> list[Series]:
+    """Every CT series of two or more slices below ``root``, by folder and name; other files are passed over.
+
+    Args:
+        root: folder.
+        wanted: only series that hold one of these instances; others need not be volumes then.
+
+    Raises:
+        ProbsegError: E_FILE_MISSING, E_NO_DICOM, and what the headers of a series raise.
+    """
+    if not is_folder(root):
+        raise ProbsegError("E_NO_DICOM", f"'{root}' is a file, but a folder of DICOM series is needed here")
+    grouped: dict[tuple[Path, str], list[Slice]] = {}
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() not in _NOT_DICOM):
+        try:
+            slices = read_slices(path)
+        except NotAnImage:
+            continue
+        except ProbsegError as error:
+            if error.code == "E_MODALITY":  # segmentations and radiographs lie beside the CT in such trees
+                continue
+            raise
+        grouped.setdefault((path.parent, slices[0].series), []).extend(slices)
+    found = [
+        _series(folder, slices)
+        for (folder, _), slices in grouped.items()
+        if len(slices) > 1 and (wanted is None or not wanted.isdisjoint(s.sop_instance for s in slices))
+    ]
+    if not grouped:
+        raise ProbsegError("E_NO_DICOM", f"there is no DICOM image below '{root}'")
+    twice = [uid for uid, n in Counter(s.uid for s in found).items() if n > 1]
+    if twice:
+        places = ", ".join(f"'{s.folder}'" for s in found if s.uid == twice[0])
+        raise ProbsegError("E_MULTIPLE_VOLUMES", f"series {short_uid(twice[0])} lies in several folders: {places}")
+    return found
+
+
+def _series(folder: Path, slices: list[Slice]) -> Series:
+    for item in slices:
+        check_plane(item)
+    ordered, geometry, _ = order_slices(slices, folder)
+    uid = ordered[0].series
+    return Series(
+        uid,
+        _patient_id(ordered[0].path) or f"series-{short_uid(uid)}",
+        folder,
+        tuple(ordered),
+        geometry,
+    )
+
+
+def _patient_id(path: Path) -> str:
+    import pydicom
+
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"], force=True)
+    return str(header.get("PatientID") or "").strip()
+
+
+def read_series(series: Series) -> tuple[NDArray, Geometry]:
+    """HU ``(slices, rows, columns)`` as stored and the geometry as stored."""
+    volume, codes = read_pixels(series.slices, series.folder)
+    faults = Counter(code for s in series.slices for code in set(s.warnings)) + Counter(codes)
+    for code, count in faults.items():
+        remedy = "'probseg check' of that folder says what it is"
+        warn(code, f"{count} of {len(series.slices)} slices in '{series.folder}' have this fault; {remedy}")
+    return volume, series.geometry
