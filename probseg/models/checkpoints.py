@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -48,7 +49,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if damaged:
         raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' is damaged; copy or train it again")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice on a pickle's protocol; what it refuses, it raises
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ProbsegError(
             "E_UNSAFE_CHECKPOINT", f"'{path}' holds more than tensors and plain types and will not be opened"
@@ -74,7 +77,7 @@ def best_checkpoint(run: Path) -> Path:
     raise ProbsegError("E_FILE_MISSING", f"'{run}' has no checkpoints/best.ckpt; train it with probseg fit first")
 
 
-def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path | str) -> None:
     """Put weights into a model of the same class and shape; E_CLASS_MISMATCH where they do not fit."""
     try:
         model.load_state_dict(dict(state))

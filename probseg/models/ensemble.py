@@ -11,6 +11,7 @@ from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.models.base import SegmentationModule
+from probseg.models.checkpoints import load_weights
 from probseg.records import DatasetInfo
 
 __all__ = ["Ensemble"]
@@ -73,5 +74,5 @@ class Ensemble(SegmentationModule):
         """
         if len(states) != len(self.members):
             raise ProbsegError("E_CLASS_MISMATCH", f"{len(states)} members for an ensemble of {len(self.members)}")
-        for member, state in zip(self.members, states, strict=True):
-            member.load_state_dict(state)
+        for k, (member, state) in enumerate(zip(self.members, states, strict=True)):
+            load_weights(member, state, f"member {k}")
