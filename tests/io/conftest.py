@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +76,24 @@ def write_series() -> Callable[..., list[Path]]:
         return paths
 
     return write
+
+
+@pytest.fixture
+def damaged() -> Callable[[bytes, int], Iterator[bytes]]:
+    """Copies of a file with one to three bytes flipped, replaced or lost; the same ones in every run."""
+
+    def copies(raw: bytes, count: int) -> Iterator[bytes]:
+        rng = np.random.default_rng(count)
+        for _ in range(count):
+            broken = bytearray(raw)
+            for _ in range(rng.integers(1, 4)):
+                at, how = int(rng.integers(len(broken))), rng.integers(3)
+                if how == 0:
+                    broken[at] ^= 1 << int(rng.integers(8))
+                elif how == 1:
+                    broken[at] = int(rng.integers(256))
+                else:
+                    del broken[at]
+            yield bytes(broken)
+
+    return copies

@@ -199,3 +199,15 @@ def test_a_dataset_of_pictures_opens(tmp_path):
         assert_array_equal(case.image, GREY8)
         assert case.geometry.spacing is None
         assert_array_equal(case.masks["B"], GREY8 > 150)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npz"])
+def test_no_damaged_byte_leads_to_a_traceback(tmp_path, damaged, suffix):
+    path = tmp_path / f"a{suffix}"
+    np.savez_compressed(path, GREY16) if suffix == ".npz" else Image.fromarray(GREY16).save(path)
+    for broken in damaged(path.read_bytes(), 200):
+        path.write_bytes(broken)
+        try:
+            assert read(path).ndim == 2
+        except ProbsegError as error:
+            assert error.code.startswith("E_")

@@ -205,3 +205,14 @@ def test_simpleitk_reads_the_same_oblique_volume(tmp_path, volume):
         assert_allclose(
             (geometry.affine @ [*index, 1])[:3], image.TransformIndexToPhysicalPoint(index[::-1]), atol=1e-9
         )
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2", "ascii"])
+def test_no_damaged_byte_leads_to_a_traceback(tmp_path, volume, damaged, encoding):
+    path = save(tmp_path / "a.nrrd", volume, encoding=encoding)
+    for broken in damaged(path.read_bytes(), 200):
+        path.write_bytes(broken)
+        try:
+            assert ours.read(path)[0].ndim == 3
+        except ProbsegError as error:
+            assert error.code.startswith("E_")

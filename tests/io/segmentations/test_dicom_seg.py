@@ -314,3 +314,16 @@ def test_too_many_segments_for_the_limit(tmp_path, image, monkeypatch):
     monkeypatch.setenv("PROBSEG_MAX_BYTES", str(limit))
     with pytest.raises(ProbsegError, match="E_TOO_LARGE"):
         read_segments(path, geometry)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_no_damaged_byte_leads_to_a_traceback(tmp_path, image, damaged, kind):
+    sources, geometry = image
+    pixels = BOTH if kind == "BINARY" else (LESION + 2 * CYST).astype(np.uint8)
+    raw = write(tmp_path / "a.dcm", sources, pixels, kind).read_bytes()
+    for broken in damaged(raw, 150):
+        (tmp_path / "b.dcm").write_bytes(broken)
+        try:
+            assert all(s.mask.shape == SHAPE for s in read_segments(tmp_path / "b.dcm", geometry))
+        except ProbsegError as error:
+            assert "Canary" not in error.message

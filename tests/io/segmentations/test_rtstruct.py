@@ -220,3 +220,14 @@ def test_a_file_cut_off_is_an_error(tmp_path):
         (tmp_path / "cut.dcm").write_bytes(raw[:length])
         with pytest.raises(ProbsegError, match=r"E_DICOM_|E_NO_"):
             read_segments(tmp_path / "cut.dcm", GRID)
+
+
+@pytest.mark.filterwarnings("ignore::probseg.errors.ProbsegWarning")
+def test_no_damaged_byte_leads_to_a_traceback(tmp_path, damaged):
+    raw = write(tmp_path / "a.dcm", {"A": [contour(place(square(0.5, 2.5), 1))], "B": []}).read_bytes()
+    for broken in damaged(raw, 200):
+        (tmp_path / "b.dcm").write_bytes(broken)
+        try:
+            assert all(s.mask.shape == GRID.shape for s in read_segments(tmp_path / "b.dcm", GRID))
+        except ProbsegError as error:
+            assert "Canary" not in error.message
