@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from probseg.io.dicom.pixels import read_pixels
 from probseg.io.dicom.slices import Slice, check_plane
 from probseg.io.guard import is_folder
 
-__all__ = ["Series", "find_series", "read_series"]
+__all__ = ["Series", "case_ids", "find_series", "read_series"]
 
 _NOT_DICOM = (".xml", ".json", ".csv", ".txt", ".md", ".zip", ".png", ".jpg", ".nii", ".gz", ".pdf")
 
@@ -26,7 +28,7 @@ class Series:
     """One CT series of a tree.
 
     Attributes:
-        uid: SeriesInstanceUID.
+        uid, study: SeriesInstanceUID and StudyInstanceUID.
         patient_id: of its first slice; short name of the series where it is empty.
         folder: of its files.
         slices: in order along the normal.
@@ -34,6 +36,7 @@ class Series:
     """
 
     uid: str
+    study: str
     patient_id: str
     folder: Path
     slices: tuple[Slice, ...]
@@ -55,7 +58,7 @@ def find_series(root: Path, wanted: frozenset[str] | None = None) -> list[Series
 
     Args:
         root: folder.
-        wanted: only series that hold one of these instances; others need not be volumes then.
+        wanted: only the series with one of these UIDs, its own or of an instance; others need not be volumes then.
 
     Raises:
         ProbsegError: E_FILE_MISSING, E_NO_DICOM, and what the headers of a series raise.
@@ -76,7 +79,7 @@ def find_series(root: Path, wanted: frozenset[str] | None = None) -> list[Series
     found = [
         _series(folder, slices)
         for (folder, _), slices in grouped.items()
-        if len(slices) > 1 and (wanted is None or not wanted.isdisjoint(s.sop_instance for s in slices))
+        if len(slices) > 1 and (wanted is None or not wanted.isdisjoint(_uids(slices)))
     ]
     if not grouped:
         raise ProbsegError("E_NO_DICOM", f"there is no DICOM image below '{root}'")
@@ -87,25 +90,44 @@ def find_series(root: Path, wanted: frozenset[str] | None = None) -> list[Series
     return found
 
 
+def _uids(slices: Sequence[Slice]) -> set[str]:
+    return {s.sop_instance for s in slices} | {slices[0].series}
+
+
 def _series(folder: Path, slices: list[Slice]) -> Series:
     for item in slices:
         check_plane(item)
     ordered, geometry, _ = order_slices(slices, folder)
     uid = ordered[0].series
+    study, patient = _study_and_patient(ordered[0].path)
     return Series(
         uid,
-        _patient_id(ordered[0].path) or f"series-{short_uid(uid)}",
+        study,
+        patient or f"series-{short_uid(uid)}",
         folder,
         tuple(ordered),
         geometry,
     )
 
 
-def _patient_id(path: Path) -> str:
+def _study_and_patient(path: Path) -> tuple[str, str]:
     import pydicom
 
-    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"], force=True)
-    return str(header.get("PatientID") or "").strip()
+    wanted = ["StudyInstanceUID", "PatientID"]
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(wanted), force=True)
+    study, patient = (str(header.get(name) or "").strip() for name in wanted)
+    return study, patient
+
+
+def case_ids(series: Sequence[Series]) -> list[str]:
+    """An id a series: the patient's where it is a safe name and he has one series, else with the series' short name."""
+    counts = Counter(s.patient_id for s in series)
+    ids = []
+    for entry in series:
+        patient = re.sub(r"[^\w.-]+", "-", entry.patient_id)[:60].strip("-.") or "series"
+        plain = counts[entry.patient_id] == 1 and patient == entry.patient_id
+        ids.append(patient if plain else f"{patient}-{short_uid(entry.uid)}")
+    return ids
 
 
 def read_series(series: Series) -> tuple[NDArray, Geometry]:
