@@ -174,8 +174,15 @@ class Dataset:
         """The part of the dataset in these splits and at these sites, without the raters in ``exclude``.
 
         Raises:
-            ProbsegError: E_NO_CASES when nothing is left, E_UNKNOWN_RATER when an excluded rater does not exist.
+            ProbsegError: E_NO_CASES when nothing is left, E_UNKNOWN_RATER when an excluded rater does not exist,
+                E_UNKNOWN_SITE when a site does not.
         """
+        foreign = set(sites or ()) - set(self.sites)
+        if foreign:
+            raise ProbsegError(
+                "E_UNKNOWN_SITE",
+                f"dataset '{self.info.name}' has no site '{min(foreign)}'; its sites are {', '.join(self.sites)}",
+            )
         strange = set(exclude) - set(self.raters)
         if strange:
             raise ProbsegError(
@@ -209,6 +216,11 @@ class Dataset:
     def raters(self) -> tuple[str, ...]:
         """Every rater's name, in order of first appearance."""
         return tuple(dict.fromkeys(x.rater for r in self.records for x in r.readings))
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Every site once, sorted; one without name where the dataset does not say."""
+        return tuple(sorted({r.site for r in self.records}))
 
     @property
     def patients(self) -> tuple[str, ...]:

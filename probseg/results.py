@@ -39,6 +39,9 @@ def write_results(
 ) -> dict[str, Interval]:
     """Write ``results.csv`` and ``test/`` of a run folder, and return the figures.
 
+    Where the cases come from several sites, ``results.csv`` has the column ``site`` and the figures of each site, with
+    intervals over its patients, below those of all cases, whose cell is empty.
+
     Args:
         run: the run folder.
         family: name for the tables.
@@ -47,13 +50,17 @@ def write_results(
         summary: what else ``test/summary.json`` says, in plain types.
         undefined: figures that make no sense here; their cells stay empty.
     """
-    figures = evaluation.intervals(BOOTSTRAP_SAMPLES)
-    nothing = Interval(float("nan"), float("nan"), float("nan"), 0)
-    figures = {name: nothing if name in undefined else value for name, value in figures.items()}
-    rows = [(family, name, f.value, f.low, f.high, f.n) for name, f in figures.items()]
-    write_csv(run / "results.csv", ("family", "metric", "value", "low", "high", "n"), rows)
+    names = [examples.entries[int(k)] for k in evaluation.index()]
+    figures = _figures(evaluation, undefined)
+    parts = {"": figures, **_by_site(evaluation, [e.site for e in names], undefined)}
+    header: tuple[str, ...] = ("family", "metric", "value", "low", "high", "n")
+    rows = [
+        (family, name, f.value, f.low, f.high, f.n, site)[: 6 if len(parts) == 1 else 7]
+        for site, part in parts.items()
+        for name, f in part.items()
+    ]
+    write_csv(run / "results.csv", header if len(parts) == 1 else (*header, "site"), rows)
     columns = {name: v for name, v in evaluation.per_case().items() if name not in undefined}
-    names = [examples[int(k)] for k in evaluation.index()]
     table = [
         (e.case_id, examples.patient_ids[e.patient], e.site, *(float(v[k]) for v in columns.values()))
         for k, e in enumerate(names)
@@ -64,12 +71,28 @@ def write_results(
         "family": family,
         "cases": len(names),
         "patients": len({e.patient for e in names}),
-        "raters_max": max((len(e.masks) for e in names), default=0),
+        "raters_max": max((e.raters for e in names), default=0),
         "bootstrap": BOOTSTRAP_SAMPLES,
         "versions": {name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy")},
     }
     write_text(run / "test" / "summary.json", json.dumps({**counts, **summary}, indent=2) + "\n")
     return figures
+
+
+def _figures(
+    evaluation: Evaluation, undefined: Sequence[str], only: NDArray[np.int64] | None = None
+) -> dict[str, Interval]:
+    nothing = Interval(float("nan"), float("nan"), float("nan"), 0)
+    figures = evaluation.intervals(BOOTSTRAP_SAMPLES, only)
+    return {name: nothing if name in undefined else value for name, value in figures.items()}
+
+
+def _by_site(evaluation: Evaluation, sites: Sequence[str], undefined: Sequence[str]) -> dict[str, dict[str, Interval]]:
+    """The figures of each named site; nothing where all cases come from one."""
+    if len(set(sites)) < 2:
+        return {}
+    index, site_of = evaluation.index(), np.array(sites)
+    return {site: _figures(evaluation, undefined, index[site_of == site]) for site in sorted(set(sites) - {""})}
 
 
 def example_positions(diversity: NDArray[np.float64], count: int = 5) -> list[int]:
@@ -123,10 +146,10 @@ def evaluate_raters(run: Path, examples: Examples, info: DatasetInfo, draws: int
     """
     classes = info.labels.num_classes
     evaluation = Evaluation(classes, torch.from_numpy(info.labels.admissible), draws)
-    most = max(len(examples[k].masks) for k in range(len(examples)))
+    most = max(entry.raters for entry in examples.entries)
     for k in range(len(examples)):
         whole = collate([examples[k]])
-        for rater in range(len(examples[k].masks)):
+        for rater in range(examples.entries[k].raters):
             if not whole.rated[:, rater].any() or whole.masks.shape[1] < 2:
                 continue
             others = [r for r in range(whole.masks.shape[1]) if r != rater]

@@ -30,10 +30,10 @@ from probseg.io.atomic import write_text
 from probseg.io.prepared import FORMAT, PreparedCase, Slab, write_prepared
 from probseg.records import CaseRecord, Dataset
 
-__all__ = ["STORE", "Preparation", "Store", "prepare", "prepared", "store_folder"]
+__all__ = ["STORE", "Preparation", "Store", "has_store", "prepare", "prepared", "store_folder"]
 
 STORE = ".store"
-_OPEN_AT_ONCE = 64  # each open case holds a file descriptor, of which a process has few
+_OPEN_AT_ONCE = 128  # each open case holds a file descriptor, of which a process has few
 Follow = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
@@ -59,19 +59,24 @@ class Preparation:
     raw_mask_bytes: int
 
 
+def has_store(dataset: Dataset) -> bool:
+    """Whether a dataset is worth a store: a folder of files a case, not one file of single images."""
+    return dataset.path is not None and (dataset.path / "cases.csv").is_file()
+
+
 def store_folder(dataset: Dataset, folder: Path | None = None) -> Path:
     """Where the store of a dataset lies: ``folder``, or ``.store`` inside the dataset's own.
 
     Raises:
         ProbsegError: E_NO_STORE for a dataset that is one file of single images, which is in memory anyway.
     """
-    if dataset.path is None or not dataset.path.is_dir() or not (dataset.path / "cases.csv").is_file():
+    if not has_store(dataset):
         raise ProbsegError(
             "E_NO_STORE",
             f"dataset '{dataset.info.name}' is not a folder with cases.csv; an NPZ stack is read into memory at once "
             "and needs no store",
         )
-    return dataset.path / STORE if folder is None else Path(folder)
+    return _root(dataset) / STORE if folder is None else Path(folder)
 
 
 def prepare(
@@ -109,7 +114,9 @@ def prepare(
                 made, kept = _convert(task, workers, follow)
     except OSError as error:
         raise ProbsegError(
-            "E_NOT_WRITABLE", f"the store '{folder}' cannot be written: {error.strerror}; put it in another folder"
+            "E_NOT_WRITABLE",
+            f"the store '{folder}' cannot be written: {error.strerror}; put it elsewhere with "
+            "`probseg prepare --out` and --data.store",
         ) from error
     cases = [PreparedCase(_case_path(folder, record.case_id)) for record in dataset.records]
     return Preparation(
@@ -249,7 +256,7 @@ def _input_files(root: Path, record: CaseRecord) -> list[Path]:
 
 
 def _root(dataset: Dataset) -> Path:
-    assert dataset.path is not None  # store_folder has looked
+    assert dataset.path is not None  # has_store has looked
     return dataset.path
 
 

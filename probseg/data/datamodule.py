@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler, WeightedRandomSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from probseg.batch import collate
 from probseg.case import Case
 from probseg.data.examples import Examples
 from probseg.data.transforms import Transform
+from probseg.data.weights import Weights
 from probseg.errors import ProbsegError
 from probseg.manifest import open_dataset
 from probseg.records import Dataset, DatasetInfo
+from probseg.store import Store, has_store, prepared
 
 __all__ = ["Cases", "MultiRaterData"]
 
@@ -25,6 +32,9 @@ class MultiRaterData(LightningDataModule):
     The splits of the dataset are used as they are: ``train`` for fitting, ``validation`` while fitting, ``test`` for
     test and prediction. ``calibration`` is left for what is fitted after training.
 
+    Slices and patches of a dataset folder are read one by one from its prepared store, which is made first where it is
+    not there or no longer fits the dataset (``probseg prepare``). An NPZ stack is kept in memory.
+
     Args:
         root: a dataset folder, an NPZ stack, or ``lidc-sample``, the sample that comes with the package.
         batch_size: examples a batch; test and validation use twice as many.
@@ -34,7 +44,10 @@ class MultiRaterData(LightningDataModule):
         transforms: random changes of training examples, in order.
         epoch_length: examples an epoch; None for each example once.
         sites: use only the cases of these sites; None for all.
-        num_workers: loader processes; 0 loads in the training process, which small images do best.
+        weights: how often each training example is drawn; None for equally often.
+        store: folder of the prepared store; None for the dataset's own.
+        num_workers: loader processes; 0 loads in the training process, which small images do best. As many make the
+            store.
     """
 
     def __init__(
@@ -47,6 +60,8 @@ class MultiRaterData(LightningDataModule):
         transforms: list[Transform] | None = None,
         epoch_length: int | None = None,
         sites: list[str] | None = None,
+        weights: Weights | None = None,
+        store: str | None = None,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
@@ -68,6 +83,10 @@ class MultiRaterData(LightningDataModule):
         self.transforms = transforms or []
         self.epoch_length = epoch_length
         self.sites = sites
+        self.weights = weights
+        if store is not None and not has_store(self.dataset):
+            raise ProbsegError("E_SCHEMA", f"dataset '{root}' is kept in memory; leave data.store out")
+        self.store_path = None if store is None else Path(store)
         self.num_workers = num_workers
         self._made: dict[str, Examples] = {}
 
@@ -76,12 +95,24 @@ class MultiRaterData(LightningDataModule):
         """What the model needs to know of the data."""
         return self.dataset.info
 
+    def prepare_data(self) -> None:
+        """Make the store in one process, before the others open it."""
+        if has_store(self.dataset):
+            _ = self.store
+
+    @cached_property
+    def store(self) -> Store | None:
+        """The prepared store, made where it is not there; None for a dataset that is kept in memory."""
+        if not has_store(self.dataset):
+            return None
+        return prepared(self.dataset, self.store_path, max(1, self.num_workers), _followed)
+
     def part(self, split: str) -> Dataset:
         """The cases of one split at the chosen sites."""
         return self.dataset.select(splits=[split], sites=self.sites)
 
     def examples(self, split: str) -> Examples:
-        """The examples of one split, read once; only those of ``train`` are cropped and changed."""
+        """The examples of one split; only those of ``train`` are cropped and changed."""
         if split not in self._made:
             patients = {name: k for k, name in enumerate(self.dataset.patients)}
             training = split == "train"
@@ -92,6 +123,7 @@ class MultiRaterData(LightningDataModule):
                 self.crop if training else None,
                 self.foreground,
                 self.transforms if training else (),
+                self.store,
             )
         return self._made[split]
 
@@ -104,12 +136,18 @@ class MultiRaterData(LightningDataModule):
         return DataLoader(
             examples,
             batch_size=self.batch_size,
-            sampler=RandomSampler(examples, num_samples=length),
+            sampler=self._sampler(examples, length),
             drop_last=length >= self.batch_size,
             collate_fn=collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
+
+    def _sampler(self, examples: Examples, length: int) -> RandomSampler | WeightedRandomSampler:
+        if self.weights is None:
+            return RandomSampler(examples, num_samples=length)
+        weights = torch.from_numpy(self.weights(examples.entries))
+        return WeightedRandomSampler(weights.tolist(), length)
 
     def _whole(self, split: str) -> DataLoader[Any]:
         examples = self.examples(split)
@@ -131,6 +169,15 @@ class MultiRaterData(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """Whole cases of ``test``, one at a time."""
         return DataLoader(Cases(self.part("test")), batch_size=None)
+
+
+def _followed(items: Iterable[Any], total: int) -> Iterable[Any]:
+    """With a progress bar, on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    quiet = not sys.stderr.isatty()
+    return track(items, "preparing cases", total, console=Console(stderr=True), disable=quiet, transient=True)
 
 
 class Cases(TorchDataset[Case]):

@@ -86,7 +86,6 @@ def write_prepared(path: Path, case: Case, key: str) -> None:
         "geometry": asdict(case.geometry),
         "stored": None if case.source.geometry is None else asdict(case.source.geometry),
         "drawn": drawn.sum(axis=(1, 2)).tolist(),
-        "looked": np.logical_or.reduce(rated, axis=(0, 2, 3)).tolist(),
         "planes": offset,
         "crc32": crc,
     }
@@ -132,9 +131,9 @@ class PreparedCase:
         geometry: canonical.
         slices: how many; 1 for an image of two dimensions.
         voxels: of one mask.
+        channels: of the image.
         image_bytes, mask_bytes: what image and masks take in the file.
         drawn: voxels of each slice that some rater drew and had rated.
-        looked: whether any rater looked at a slice.
 
     Raises:
         ProbsegError: E_STORE_DAMAGED where the file is not whole.
@@ -157,7 +156,6 @@ class PreparedCase:
             self.geometry: Geometry = geometry
             self.stored = _geometry(header["stored"])
             self.drawn = tuple(header["drawn"])
-            self.looked = tuple(header["looked"])
             self._shape, self._dtype = tuple(header["image"]), np.dtype(header["dtype"])
             self._crc32, self._planes = header["crc32"], header["planes"]
         except OSError as error:
@@ -166,6 +164,7 @@ class PreparedCase:
             raise self._damaged() from error
         self.slices: int = self._shape[-3]
         self.voxels = math.prod(self._shape[-3:])
+        self.channels = math.prod(self._shape[:-3])
         self._table_shape = (self.slices, 2, len(self.raters), len(COLUMNS))
         self.image_bytes = math.prod(self._shape) * self._dtype.itemsize
         self._start = 16 + length + -(16 + length) % _ALIGN
@@ -230,13 +229,7 @@ class PreparedCase:
             raise ProbsegError(
                 "E_SCHEMA", f"the part {ranges} does not lie inside case '{self.case_id}', {self._shape[-3:]}"
             )
-        if raters is None:
-            numbers: Sequence[int] = range(len(self.raters))
-        else:
-            strange = [name for name in raters if name not in self.raters]
-            if strange:
-                raise ProbsegError("E_UNKNOWN_RATER", f"case '{self.case_id}' has no prepared rater '{strange[0]}'")
-            numbers = [self.raters.index(name) for name in raters]
+        numbers = self._numbers(self.raters if raters is None else raters)
         table = self._table[start:stop].tolist()
         shape = (len(numbers), stop - start, r1 - r0, c1 - c0)
         masks = self._unpacked([both[_DRAWN] for both in table], numbers, shape, r0, c0)
@@ -246,6 +239,12 @@ class PreparedCase:
         else:
             rated = np.array(looked, dtype=bool).reshape(*shape[:2], 1, 1)
         return Slab(self.image[..., start:stop, r0:r1, c0:c1].copy(), masks, rated)
+
+    def _numbers(self, raters: Sequence[str]) -> list[int]:
+        strange = [name for name in raters if name not in self.raters]
+        if strange:
+            raise ProbsegError("E_UNKNOWN_RATER", f"case '{self.case_id}' has no prepared rater '{strange[0]}'")
+        return [self.raters.index(name) for name in raters]
 
     def _unpacked(
         self, table: list[list[list[int]]], numbers: Sequence[int], shape: tuple[int, ...], r0: int, c0: int
@@ -269,6 +268,11 @@ class PreparedCase:
             _, masks, rated = self.read(k, k + 1, raters=raters)
             counts.append(int(((masks > 0) & rated).any(axis=0).sum()))
         return tuple(counts)
+
+    def looked_by(self, raters: Sequence[str]) -> tuple[bool, ...]:
+        """Whether some of these raters looked at some of each slice."""
+        planes = self._table[:, _RATED, self._numbers(raters)]
+        return tuple(bool(np.any(plane[:, 3] > plane[:, 2])) for plane in planes)
 
     def case(self, patient_id: str, site: str, raters: Sequence[str], path: Path | None = None) -> Case:
         """The whole case, as it was before; ``path`` is where its image came from."""

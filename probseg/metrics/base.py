@@ -113,9 +113,20 @@ class CaseMetric(Metric, ABC):
         _, _, sums = self.cases()
         return {name: np.asarray(f(sums)) for name, f in self.figures.items()} if len(sums) else {}
 
-    def intervals(self, samples: int = 1000, seed: int = 0) -> dict[str, Interval]:
-        """Every figure with its 95 % patient-bootstrap interval; ``n`` counts the cases where it is defined."""
-        _, patients, sums = self.cases()
+    def intervals(
+        self, samples: int = 1000, seed: int = 0, only: NDArray[np.int64] | None = None
+    ) -> dict[str, Interval]:
+        """Every figure with its 95 % patient-bootstrap interval; ``n`` counts the cases where it is defined.
+
+        Args:
+            samples: how many times patients are drawn.
+            seed: of the draws.
+            only: indices of the cases that count; None for all.
+        """
+        index, patients, sums = self.cases()
+        if only is not None:
+            kept = np.isin(index, only)
+            patients, sums = patients[kept], sums[kept]
         if not len(sums):
             return {name: Interval(float("nan"), float("nan"), float("nan"), 0) for name in self.figures}
         out = {}

@@ -50,9 +50,9 @@ class Evaluation(nn.Module):
         """Every figure over the cases of all processes."""
         return {name: value for metric in self.metrics for name, value in metric.compute().items()}
 
-    def intervals(self, samples: int = 1000) -> dict[str, Interval]:
-        """Every figure with its 95 % patient-bootstrap interval."""
-        return {name: value for metric in self.metrics for name, value in metric.intervals(samples).items()}
+    def intervals(self, samples: int = 1000, only: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """Every figure with its 95 % patient-bootstrap interval; ``only`` names the cases that count, None for all."""
+        return {name: v for metric in self.metrics for name, v in metric.intervals(samples, only=only).items()}
 
     def index(self) -> NDArray[np.int64]:
         """Which cases, in the order of `per_case`."""

@@ -86,6 +86,7 @@ class TrainingCLI(LightningCLI):
             self.run = folder_of_config(settings) or self.run
         elif Path(settings.data.root).exists():  # so that the run's config works from any directory
             settings.data.root = str(Path(settings.data.root).resolve())
+            settings.data.store = settings.data.store and str(Path(settings.data.store).resolve())
         settings.out = str(self.run)
         settings.checkpoint.dirpath = str(self.run / "checkpoints")
         settings.trainer.default_root_dir = str(self.run)

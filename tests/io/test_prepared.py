@@ -94,7 +94,9 @@ def test_the_header_counts_what_was_drawn_and_rated(tmp_path: Path) -> None:
     for raters in (["b"], ["d", "c"], list("abcd")):
         rows = [list(case.masks).index(name) for name in raters]
         assert found.drawn_by(raters) == tuple(((masks > 0) & rated)[rows].any(0).sum((1, 2)).tolist())
-    assert found.looked == (True,) * 5
+    assert found.looked_by(list("abcd")) == (True,) * 5
+    assert found.looked_by(["b", "d"]) == (True, False, True, True, True)
+    assert found.looked_by(["d"]) == (False,) * 5
 
 
 def test_the_same_case_gives_the_same_bytes(tmp_path: Path) -> None:
