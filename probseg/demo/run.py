@@ -23,10 +23,10 @@ _LANES = (("deterministic", "probabilistic_unet", "monte_carlo_dropout"), ("ense
 _WARM = ("probabilistic_unet", "monte_carlo_dropout")
 # Steps of each training, and the minutes and seconds after which it ends all the same on a slower machine.
 _BUDGET = {
-    "deterministic": (600, "00:00:01:10"),
-    "probabilistic_unet": (450, "00:00:01:45"),
-    "monte_carlo_dropout": (150, "00:00:00:25"),
-    "ensemble": (450, "00:00:01:05"),  # each member
+    "deterministic": (800, "00:00:01:20"),
+    "probabilistic_unet": (600, "00:00:02:15"),
+    "monte_carlo_dropout": (150, "00:00:00:20"),
+    "ensemble": (600, "00:00:01:15"),  # each member
 }
 
 
