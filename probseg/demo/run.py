@@ -56,13 +56,16 @@ def run_demo(out: Path, steps: int | None = None) -> Path:
             if any(p.poll() for p in processes):
                 break
             watcher.wait(0.5)
-    for number, process in enumerate(processes):
-        if process.poll() is None and any(p.poll() for p in processes):
+    failed = [number for number, p in enumerate(processes) if (p.poll() or 0) > 0]
+    for process in processes:
+        if failed:
             process.terminate()
-        if process.wait() > 0:
-            log = out / "logs" / f"lane-{number}.txt"
-            last = log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["no output"]
-            raise ProbsegError("E_DEMO", f"a training of the demo failed: {last[0]}; see '{log}'")
+        process.wait()
+    failed = failed or [number for number, p in enumerate(processes) if p.returncode]
+    if failed:
+        log = out / "logs" / f"lane-{failed[0]}.txt"
+        last = log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["no output"]
+        raise ProbsegError("E_DEMO", f"a training of the demo failed: {last[0]}; see '{log}'")
     return _finish(out)
 
 
