@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probseg.errors import ProbsegError
 from probseg.io.dicom.compressed import Compressed, decode
-from probseg.io.dicom.elements import open_elements
+from probseg.io.dicom.elements import DEFLATED, open_elements
 from probseg.io.dicom.slices import NATIVE, Slice
 from probseg.io.guard import check_size
 
@@ -23,18 +25,32 @@ _INT16 = np.iinfo(np.int16)
 
 def stored_bytes(item: Slice) -> bytes:
     """The bytes of a slice as they lie in the file, compressed or not."""
+    if item.syntax in NATIVE:
+        data = bytearray(item.frame_bytes)
+        _read_into(item, memoryview(data))
+        return bytes(data)
+    with item.path.open("rb") as stream:
+        stream.seek(item.pixel_offset)
+        return stream.read()
+
+
+def _read_into(item: Slice, view: memoryview) -> None:
+    """Fill the view with the bytes of an uncompressed slice."""
+    with _pixel_stream(item) as stream:
+        stream.seek(item.pixel_offset + item.frame * item.frame_bytes)
+        got = stream.readinto(view)  # type: ignore[attr-defined]
+    if got < len(view):
+        raise ProbsegError("E_DICOM_TRUNCATED", f"'{item.path}' became shorter while it was read")
+
+
+def _pixel_stream(item: Slice) -> IO[bytes]:
+    """What the offsets of a slice refer to: its file, or the inflated data set."""
+    if item.syntax != DEFLATED:
+        return item.path.open("rb", buffering=0)
     opened = open_elements(item.path, item.path.stat().st_size)
     if opened is None:
         raise ProbsegError("E_DICOM_CORRUPT", f"'{item.path}' changed while it was read")
-    with opened.stream as stream:
-        if item.syntax not in NATIVE:
-            stream.seek(item.pixel_offset)
-            return stream.read()
-        stream.seek(item.pixel_offset + item.frame * item.frame_bytes)
-        data = stream.read(item.frame_bytes)
-    if len(data) < item.frame_bytes:
-        raise ProbsegError("E_DICOM_TRUNCATED", f"'{item.path}' became shorter while it was read")
-    return data
+    return opened.stream
 
 
 def read_pixels(slices: Sequence[Slice], path: Path) -> tuple[NDArray, list[str]]:
@@ -56,7 +72,7 @@ def read_pixels(slices: Sequence[Slice], path: Path) -> tuple[NDArray, list[str]
     decoded = _decoded(slices)
     for k, item in enumerate(slices):
         if item.syntax in NATIVE:
-            stored = _native(item)
+            stored = _native(item, volume[k])
         else:
             stored, complained = next(decoded)
             if complained:
@@ -69,7 +85,8 @@ def read_pixels(slices: Sequence[Slice], path: Path) -> tuple[NDArray, list[str]
         if volume.dtype == np.int16 and hu.dtype != np.int16 and not _fits(hu):
             check_size(path, volume.nbytes * 2)
             volume = volume.astype(np.float32)
-        volume[k] = hu
+        if hu.dtype != volume.dtype or not np.shares_memory(hu, volume[k]):
+            volume[k] = hu
     return volume, codes
 
 
@@ -80,10 +97,12 @@ def _decoded(slices: Sequence[Slice]) -> Iterator[tuple[NDArray, bool]]:
     return decode(wanted) if wanted else iter(())
 
 
-def _native(item: Slice) -> NDArray:
-    kind = ("i" if item.signed else "u") + str(item.bits_allocated // 8)
-    flat = np.frombuffer(stored_bytes(item), dtype=(">" if item.big else "<") + kind)
-    return flat.reshape(item.rows, item.columns).astype(kind, copy=False)
+def _native(item: Slice, plane: NDArray) -> NDArray:
+    """Stored values of an uncompressed slice; where they fit into its plane of the volume they are read right there."""
+    kind = np.dtype(("i" if item.signed else "u") + str(item.bits_allocated // 8))
+    stored = plane.view(kind) if kind.itemsize == plane.itemsize == 2 else np.empty(plane.shape, kind)
+    _read_into(item, stored.data.cast("B"))
+    return stored.byteswap(inplace=True) if item.big and sys.byteorder == "little" else stored
 
 
 def _to_hu(item: Slice, raw: NDArray) -> NDArray:
@@ -106,14 +125,15 @@ def _to_hu(item: Slice, raw: NDArray) -> NDArray:
 
 
 def _rescale_whole(stored: NDArray, slope: int, intercept: int, padded: NDArray | None) -> NDArray:
-    """int16 where the values fit (padding does not count), else int64."""
+    """int16 where the values fit (padding does not count), then in place where they have two bytes; else int64."""
     seen = stored if padded is None else stored[~padded]
     ends = [int(v) * slope + intercept for v in (seen.min(), seen.max())] if seen.size else [0]
     if min(ends) >= _INT16.min and max(ends) <= _INT16.max:
         # modulo 2^16 the sum is right even where a step leaves int16
-        wrapped = stored.astype(np.int16) if stored.dtype.itemsize > 2 else stored.astype(np.uint16).view(np.int16)
+        hu = stored.view(np.int16) if stored.dtype.itemsize == 2 else stored.astype(np.int16)
         with np.errstate(over="ignore"):
-            hu = wrapped * np.int16((slope + 2**15) % 2**16 - 2**15) if slope != 1 else wrapped.copy()
+            if slope != 1:
+                hu *= np.int16((slope + 2**15) % 2**16 - 2**15)
             hu += np.int16((intercept + 2**15) % 2**16 - 2**15)
         return hu
     return stored.astype(np.int64) * slope + intercept
