@@ -138,6 +138,8 @@ class _Frames:
 
     def _native(self) -> Iterator[NDArray]:
         raw = np.frombuffer(self.data.PixelData, dtype=np.uint8)
+        if self.elements.big and self.bits < 16 and self.data["PixelData"].VR == "OW":
+            raw = raw[: len(raw) // 2 * 2].view(np.uint16).byteswap().view(np.uint8)
         size = self.rows * self.columns
         for k in range(self.count):
             first, last = k * size * self.bits, (k + 1) * size * self.bits

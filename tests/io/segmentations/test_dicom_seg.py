@@ -6,7 +6,15 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.testing import assert_array_equal
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from probseg.errors import ProbsegError
 from probseg.io import read_image
@@ -142,6 +150,30 @@ def test_a_label_map_of_sixteen_bits(tmp_path, image):
     segments = read_segments(path, geometry)
     assert segments[-1].number == 700
     assert_array_equal(segments[-1].mask, CYST)
+
+
+def test_a_deflated_data_set(tmp_path, image):
+    sources, geometry = image
+    path = write(tmp_path / "a.dcm", sources, BOTH, "BINARY")
+    d = pydicom.dcmread(path)
+    d.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    d.save_as(path)
+    assert b"Lesion" not in path.read_bytes()
+    check(path, geometry)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+@pytest.mark.parametrize("words", [True, False])
+def test_big_endian_pixels_as_words_and_as_bytes(tmp_path, image, kind, words):
+    sources, geometry = image
+    pixels = BOTH if kind == "BINARY" else (LESION + 2 * CYST).astype(np.uint8)
+    d = pydicom.dcmread(write(tmp_path / "a.dcm", sources, pixels, kind))
+    raw = np.frombuffer(d.PixelData, np.uint8)
+    d.PixelData = raw.view("<u2").byteswap().tobytes() if words else raw.tobytes()
+    d["PixelData"].VR = "OW" if words else "OB"
+    d.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    pydicom.dcmwrite(tmp_path / "b.dcm", d, implicit_vr=False, little_endian=False)
+    check(tmp_path / "b.dcm", geometry)
 
 
 def reorder(path, order):
