@@ -37,6 +37,8 @@ _IDLE_ADVICE = (
     ".*Checkpoint directory.*",
     ".*Experiment logs directory.*",
     ".*args parameter is intended.*",
+    ".*sync_dist=True.*",  # figures are computed of the statistics of all processes, and repeats are dropped
+    ".*Using `DistributedSampler`.*",
     ".*treespec, LeafSpec.*",
     "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",
     r"(?s).*v5\.0\.0.*",  # jsonargparse to Lightning, of names that change in its version 5
