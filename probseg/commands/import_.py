@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from probseg.errors import ProbsegError
+from probseg.importing import coco, label_studio, lidc, mdai
 
 DESCRIPTION = "Turn a source (synthetic cases, an NPZ stack) into a dataset folder that every command reads."
 EXAMPLE = "probseg import synthetic --out synthetic-ct --cases 24 --seed 0"
@@ -25,10 +26,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("npz", _EXAMPLE_NPZ, _configure_npz, "an NPZ stack of 2-D images with several masks each"),
     ):
         configure_kind(kinds.add_parser(name, help=text, description=text, epilog=f"example: {example}"))
+    for name, kind in (("lidc", lidc), ("mdai", mdai), ("coco", coco), ("label-studio", label_studio)):
+        text = kind.DESCRIPTION
+        own = kinds.add_parser(name, help=text, description=text, epilog=f"example: {kind.EXAMPLE}")
+        kind.configure(own)
+        own.set_defaults(run_kind=kind.run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Import, then say what was written and what to do next."""
+    if "run_kind" in args:
+        return int(args.run_kind(args))
     folder: Path = args.importer(args)
     print(f"next: probseg agreement {folder} --out {folder.name}-agreement")
     return 0
