@@ -60,7 +60,7 @@ def patients_of(facts: Sequence[CaseFacts]) -> tuple[Patient, ...]:
 
     first: dict[str, CaseFacts] = {}
     for f in facts:
-        other = first.setdefault(f.sha256, f)
+        other = first.setdefault(f.sha256, f) if f.sha256 else f
         a, b = find(f.record.patient_id), find(other.record.patient_id)
         if a != b:
             leader[max(a, b)] = min(a, b)
@@ -187,7 +187,7 @@ def check_leaks(facts: Sequence[CaseFacts]) -> None:
     """
     first: dict[str, CaseFacts] = {}
     for f in facts:
-        if not f.record.split:
+        if not f.record.split or not f.sha256:
             continue
         other = first.setdefault(f.sha256, f)
         if other.record.split != f.record.split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,8 +42,9 @@ class CaseFacts:
         shape: of the image on its canonical grid.
         spacing_mm: along each axis of ``shape``; None where not known.
         voxel_volume_ml: NaN where not known.
-        sha256: of shape, type and voxels of the image; equal for two images that are the same bit for bit.
-        low, high: least and greatest intensity.
+        sha256: of shape, type and voxels of the image; equal for two images that are the same bit for bit, and empty
+            where there is no image.
+        low, high: least and greatest intensity; NaN where there is no image.
         readings: one entry a rater.
         foreground: whether any rater drew anything that is certainly no background.
     """
@@ -74,9 +76,9 @@ def survey(dataset: Dataset) -> Iterator[CaseFacts]:
             case.geometry.shape,
             case.geometry.spacing,
             case.geometry.voxel_volume_ml,
-            _digest(case.image),
-            float(case.image.min()),
-            float(case.image.max()),
+            _digest(case.image) if case.has_image else "",
+            float(case.image.min()) if case.has_image else math.nan,
+            float(case.image.max()) if case.has_image else math.nan,
             readings,
             bool(drawn > 0),
         )

@@ -26,7 +26,7 @@ LAYERS = (
     {"models"},
     {"inference", "results"},
     {"report"},
-    {"training", "demo", "commands", "cli", "__main__"},
+    {"training", "checking", "demo", "commands", "cli", "__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 WITHOUT_TORCH = set().union(*LAYERS[: RANK["analysis"] + 1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import struct
 import warnings
 import zipfile
 import zlib
@@ -17,7 +19,26 @@ from probseg.errors import ProbsegError, warn
 from probseg.io.guard import file_size
 from probseg.records import DatasetInfo
 
-__all__ = ["best_checkpoint", "describe", "load_weights", "read_checkpoint", "warm_start"]
+__all__ = ["best_checkpoint", "describe", "load_weights", "read_checkpoint", "read_weights", "warm_start"]
+
+# What torch's reader raises on damaged files.
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+)
+
+# Hyper-parameters that Lightning or hydra would import and call, and what Lightning itself writes there.
+_CALLABLES = frozenset(("_instantiator", "_class_path", "_target_"))
+_LIGHTNING = ("pytorch_lightning.cli.instantiate_module", "lightning.pytorch.cli.instantiate_module")
 
 
 def describe(info: DatasetInfo | None, config: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -31,11 +52,42 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a probseg checkpoint without running anything in it.
 
     Raises:
-        ProbsegError: the codes of `probseg.io.guard.file_size`, E_UNSAFE_CHECKPOINT when it holds anything but
-            tensors and plain types, E_TOO_LARGE when it inflates, E_CORRUPT_CHECKPOINT when it is damaged or of another
-            program, E_NONFINITE when weights are not finite.
+        ProbsegError: the codes of `read_weights`, and E_CORRUPT_CHECKPOINT when it is of another program.
     """
+    checkpoint = read_weights(path)
+    if not isinstance(checkpoint.get("probseg"), dict):
+        raise ProbsegError("E_CORRUPT_CHECKPOINT", f"'{path}' is no checkpoint of probseg; train one with probseg fit")
+    return checkpoint
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of any program, with weights under ``state_dict``, without running anything in it.
+
+    Raises:
+        ProbsegError: the codes of `probseg.io.guard.file_size`, E_UNSAFE_CHECKPOINT when it holds anything but
+            tensors and plain types or names something to import, E_TOO_LARGE when it inflates, E_CORRUPT_CHECKPOINT
+            when it is damaged or without weights, E_NONFINITE when weights are not finite.
+    """
+    checkpoint = _unpickled(path)
+    content = checkpoint if isinstance(checkpoint, dict) else {}
+    weights = content.get("state_dict")
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        raise ProbsegError(
+            "E_CORRUPT_CHECKPOINT", f"'{path}' holds no weights under state_dict; train one with probseg fit"
+        )
+    _check_names(content.get("hyper_parameters"), path)
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ProbsegError("E_NONFINITE", f"the weight '{name}' of '{path}' is not finite")
+    return content
+
+
+def _unpickled(path: Path) -> Any:
     size = file_size(path)
+    if os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0").lower() in ("1", "y", "yes", "true"):
+        raise ProbsegError(
+            "E_UNSAFE_CHECKPOINT", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD lets checkpoints run code; unset it first"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             inflated = sum(member.file_size for member in archive.infolist())
@@ -51,22 +103,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice on a pickle's protocol; what it refuses, it raises
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ProbsegError(
             "E_UNSAFE_CHECKPOINT", f"'{path}' holds more than tensors and plain types and will not be opened"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' cannot be read; it is damaged") from error
-    content = checkpoint if isinstance(checkpoint, dict) else {}
-    weights, described = content.get("state_dict"), content.get("probseg")
-    ours = isinstance(weights, dict) and isinstance(described, dict)
-    if not ours or not all(isinstance(v, Tensor) for v in content["state_dict"].values()):
-        raise ProbsegError("E_CORRUPT_CHECKPOINT", f"'{path}' is no checkpoint of probseg; train one with probseg fit")
-    for name, value in checkpoint["state_dict"].items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ProbsegError("E_NONFINITE", f"the weight '{name}' of '{path}' is not finite")
-    return checkpoint
+
+
+def _check_names(settings: Any, path: Path) -> None:
+    """Refuse settings with which other programs would import and call what a file names."""
+    stack, seen = [settings], set()
+    while stack:
+        value = stack.pop()
+        if not isinstance(value, Mapping) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        for key in _CALLABLES & set(value):
+            if value[key] not in _LIGHTNING:
+                raise ProbsegError(
+                    "E_UNSAFE_CHECKPOINT", f"'{path}' names something to import under '{key}' of its hyper-parameters"
+                )
+        stack += value.values()
 
 
 def best_checkpoint(run: Path) -> Path:

@@ -1,0 +1,48 @@
+"""``probseg check``: is this image, dataset, checkpoint or config sound?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+
+DESCRIPTION = (
+    "Read an image (DICOM folder or file, NIfTI, NRRD), a dataset, a checkpoint, a run folder or a config as every "
+    "other command would, and say what is wrong with it or what it holds."
+)
+EXAMPLE = "probseg check dataset"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="what to check; lidc-sample is the bundled dataset")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--dimensions", type=int, choices=(2, 3), help="of an image (default: what its format says)")
+    parser.add_argument("--series", metavar="NAME", help="which series of a DICOM folder, by its short name")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, then print what was found; warnings wait until nothing is wrong, so that an error stands alone."""
+    from probseg.checking import check
+    from probseg.errors import ProbsegWarning, warn
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ProbsegWarning)
+        finding = check(args.path, args.dimensions, args.series)
+    codes: list[str] = []
+    for entry in caught:
+        if isinstance(entry.message, ProbsegWarning):
+            codes.append(entry.message.code)
+            warn(entry.message.code, str(entry.message).removeprefix(f"{entry.message.code}: "))
+        else:
+            warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
+    if args.json:
+        print(json.dumps({**finding.facts, "warnings": codes}, allow_nan=False))
+        return 0
+    for line in finding.lines:
+        print(line)
+    print(f"sound, with {len(codes)} warnings" if codes else "sound")
+    if finding.next:
+        print(f"next: {finding.next}")
+    return 0
