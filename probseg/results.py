@@ -26,7 +26,7 @@ __all__ = ["BOOTSTRAP_SAMPLES", "evaluate_raters", "example_positions", "write_e
 
 BOOTSTRAP_SAMPLES = 1000
 _SURE = 60.0  # a logit at which float32 probabilities are 0 and 1
-_UNDEFINED_FOR_A_MASK = ("nll", "nll_image", "log_likelihood", "diversity")
+_UNDEFINED_FOR_A_MASK = ("ged_u", "nll", "nll_image", "log_likelihood", "diversity")
 
 
 def write_results(
@@ -138,14 +138,15 @@ def _as_distribution(labels: Tensor, num_classes: int) -> SegmentationDistributi
     return SegmentationDistribution((2 * hot.float() - 1)[None, None] * _SURE)
 
 
-def evaluate_raters(run: Path, examples: Examples, info: DatasetInfo, draws: int, command: str) -> dict[str, Interval]:
+def evaluate_raters(run: Path, examples: Examples, info: DatasetInfo, command: str) -> dict[str, Interval]:
     """The raters in the model's place: each in turn is held out and compared with the others, as one more run folder.
 
     Means over the held-out raters of a case, then over cases. A mask gives probability 0 to what it did not draw, so
-    its likelihood is undefined; so is the diversity of a single mask.
+    its likelihood is undefined; so are the diversity of a single mask and GED (U), which needs two. GED (V) of a
+    held-out rater equals its floor but for chance: a rater is a perfect model of one reading.
     """
     classes = info.labels.num_classes
-    evaluation = Evaluation(classes, torch.from_numpy(info.labels.admissible), draws)
+    evaluation = Evaluation(classes, torch.from_numpy(info.labels.admissible))
     most = max(entry.raters for entry in examples.entries)
     for k in range(len(examples)):
         whole = collate([examples[k]])

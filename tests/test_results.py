@@ -20,7 +20,7 @@ def sample(sites: str) -> Dataset:
 
 def rows(tmp_path: Path, data: Dataset) -> list[dict[str, str]]:
     examples = Examples(data, {p: k for k, p in enumerate(data.patients)})
-    evaluate_raters(tmp_path, examples, data.info, draws=4, command="test")
+    evaluate_raters(tmp_path, examples, data.info, command="test")
     with (tmp_path / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 

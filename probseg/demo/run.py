@@ -95,6 +95,8 @@ def _commands(out: Path, family: str, steps: int | None) -> list[list[str]]:
     if family in _WARM:
         fit.append(f"--model.init_args.warm_start={out / 'runs' / 'deterministic' / 'checkpoints' / 'best.ckpt'}")
     most, longest = _BUDGET[family]
+    if family == "monte_carlo_dropout":
+        fit.append("--model.init_args.optimizer.init_args.lr=0.001")  # it goes on from trained weights
     if steps is not None:
         fit.append(f"--data.epoch_length={16 * steps}")
     fit += [f"--trainer.max_steps={steps or most}", f"--trainer.max_time={longest}"]
@@ -109,7 +111,7 @@ def _finish(out: Path) -> Path:
 
     data = MultiRaterData("lidc-sample")
     runs = out / "runs"
-    evaluate_raters(runs / "raters", data.examples("test"), data.info, 16, "probseg demo")
+    evaluate_raters(runs / "raters", data.examples("test"), data.info, "probseg demo")
     rows = []
     for family in (*FAMILIES, "raters"):
         lines = (runs / family / "results.csv").read_text(encoding="utf-8").splitlines()

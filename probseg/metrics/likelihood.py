@@ -45,6 +45,7 @@ class RaterLikelihood(CaseMetric):
     ) -> NDArray[np.float64]:
         """Both figures of each case as a value and a count."""
         admissible = self.admissible.to(masks.device)
+        rated = rated & ~admissible.all(dim=1)[masks.long()]  # unknown says nothing, so it is no trial either
         joint = distribution.log_prob(masks, rated, admissible).double().sum(dim=1)
         log_mean = distribution.mean.clamp(min=_FLOOR).log().unsqueeze(1)
         log_mean = log_mean.expand(-1, masks.shape[1], *log_mean.shape[2:])

@@ -6,7 +6,6 @@ import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
-from torch.nn import functional as F
 
 from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
@@ -114,30 +113,34 @@ class ProbabilisticUNet(SegmentationModule):
         z = prior.base_dist.loc + prior.base_dist.scale * noise
         return SegmentationDistribution(self._decode(features, z, tuple(image.shape[2:]))[None])
 
-    def _posterior(self, image: Tensor, target: Target) -> Independent:
-        """q(z | x, y) for every target mask: a Gaussian over ``(masks * batch, latent)``, masks slowest."""
-        labels = target.labels.long()
-        leaf = F.one_hot(labels.clamp(max=self.num_classes - 1), self.num_classes).movedim(-1, 2)
+    def _posterior(self, image: Tensor, target: Target, chosen: Tensor) -> Normal:
+        """q(z | x, y) for the ``chosen`` (mask, image) pairs, masks slowest: Gaussians ``(chosen, latent)``."""
         admissible = self.admissible.to(image)
-        group = admissible / admissible.sum(dim=1, keepdim=True)
-        soft = group[labels].movedim(-1, 2) if len(admissible) > self.num_classes else leaf.to(image)
-        soft = torch.where(target.rated.unsqueeze(2), soft, 1.0 / self.num_classes) - 0.5  # centred, as in the paper
-        masks = soft.shape[1]
-        repeated = image.unsqueeze(0).expand(masks, *image.shape)
-        return self.posterior(torch.cat([repeated, soft.transpose(0, 1)], dim=2).flatten(0, 1))
+        share = admissible / admissible.sum(dim=1, keepdim=True)  # a group is spread evenly over its classes
+        seen = share[target.labels.long()].movedim(-1, 2)
+        seen = torch.where(target.rated.unsqueeze(2), seen, 1.0 / self.num_classes) - 0.5  # centred, as in the paper
+        images = image.unsqueeze(0).expand(seen.shape[1], *image.shape)
+        pairs = torch.cat([images, seen.transpose(0, 1)], dim=2).flatten(0, 1)
+        gaussian: Normal = self.posterior(pairs[chosen]).base_dist
+        return gaussian
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Negative evidence lower bound an image, its two parts, and how many latent dimensions are in use."""
         target = self.target(batch, self.num_classes)
         size, masks = target.share.shape
         space = tuple(batch.image.shape[2:])
+        shares = target.share.T.flatten()  # (masks * batch,), masks slowest
+        # Absent raters must not even pass through the posterior, whose batch norm would learn from them.
+        chosen = shares.nonzero().squeeze(1) if bool(shares.any()) else torch.arange(len(shares), device=shares.device)
         features = self.unet.features(batch.image)
-        prior, posterior = self.prior(batch.image), self._posterior(batch.image, target)
-        logits = self._decode(features, posterior.rsample().unflatten(0, (masks, size)), space)
+        prior = self.prior(batch.image)
+        posterior = self._posterior(batch.image, target, chosen)
+        z = posterior.loc.new_zeros(masks * size, self.latent).index_copy(0, chosen, posterior.rsample())
+        logits = self._decode(features, z.unflatten(0, (masks, size)), space)
         likelihood = self.log_likelihood(logits.transpose(0, 1), target.labels)
         terms = {"reconstruction": self._reconstruction(likelihood, target)}
-        each = kl_divergence(posterior.base_dist, _repeated(prior, masks)).unflatten(0, (masks, size))
-        kl = (each * target.share.T.unsqueeze(-1)).sum(dim=0).mean(dim=0)  # (latent,)
+        each = kl_divergence(posterior, _repeated(prior, masks, chosen))  # (chosen, latent)
+        kl = (each * shares[chosen].unsqueeze(1)).sum(dim=0) / size  # (latent,)
         terms["kl"] = kl.sum()
         terms["active_units"] = (kl.detach() > _ACTIVE_NATS).sum().float()
         self._watch_collapse(terms["active_units"])
@@ -165,6 +168,6 @@ class ProbabilisticUNet(SegmentationModule):
             )
 
 
-def _repeated(gaussian: Independent, times: int) -> Normal:
-    """The same Gaussians ``times`` over, ``(times * batch, latent)``."""
-    return Normal(gaussian.base_dist.loc.repeat(times, 1), gaussian.base_dist.scale.repeat(times, 1))
+def _repeated(gaussian: Independent, times: int, chosen: Tensor) -> Normal:
+    """The ``chosen`` of the same Gaussians ``times`` over."""
+    return Normal(gaussian.base_dist.loc.repeat(times, 1)[chosen], gaussian.base_dist.scale.repeat(times, 1)[chosen])

@@ -45,7 +45,7 @@ def test_groups_unknown_and_unrated_voxels():
     d = SegmentationDistribution(probs.log().reshape(1, 1, 1, 3, 1, 1).expand(1, 1, 1, 3, 1, 4))
     masks = torch.tensor([[[[1, 3, 4, 0]]]])  # glass, opacity, unknown, and background that was not rated
     rated = torch.tensor([[[[True, True, True, False]]]])
-    expected = (math.log(0.3) + math.log(0.5) + 0) / 3
+    expected = (math.log(0.3) + math.log(0.5)) / 2  # unknown is no trial
     assert figures(d, masks, rated)["log_likelihood"] == pytest.approx(expected)
     assert figures(d, masks, rated)["nll_image"] == pytest.approx(-expected)
     nobody = figures(d, masks, torch.zeros_like(rated))

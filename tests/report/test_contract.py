@@ -18,7 +18,7 @@ def test_what_the_raters_leave_is_read_back(tmp_path: Path) -> None:
     data = open_dataset("lidc-sample").select(splits=["test"])
     data = replace(data, records=data.records[:6])
     examples = Examples(data, {p: k for k, p in enumerate(data.patients)})
-    figures = evaluate_raters(tmp_path / "raters", examples, data.info, draws=4, command="probseg demo")
+    figures = evaluate_raters(tmp_path / "raters", examples, data.info, command="probseg demo")
     write_examples(
         tmp_path / "raters",
         [examples[0], examples[1]],
