@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
@@ -11,7 +12,7 @@ from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError, warn
 from probseg.models.base import SegmentationModule
-from probseg.models.targets import Target, TargetStrategy
+from probseg.models.targets import Target
 from probseg.networks.gaussian import GaussianEncoder
 from probseg.networks.latent import LatentCombiner
 from probseg.networks.protocol import FeatureNetwork
@@ -35,7 +36,6 @@ class ProbabilisticUNet(SegmentationModule):
 
     Args:
         network: a network with ``features`` and ``head``, such as `probseg.networks.UNet`.
-        target, optimizer, warmup, draws, warm_start: as in `SegmentationModule`.
         latent: L, the length of z.
         beta: weight of the KL term; 1 is the evidence lower bound.
         prior_weight: weight of a further term, the cross entropy of the mean probabilities over ``prior_samples``
@@ -44,30 +44,21 @@ class ProbabilisticUNet(SegmentationModule):
         prior_samples: how many samples that term takes.
         encoder_channels: widths of prior and posterior network.
         hidden: width of the combiner.
-        dimensions: 2 or 3.
-        num_classes: of the label set; the posterior sees one channel a class.
-        in_channels: channels of the image.
+        kwargs: those of `SegmentationModule`.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        target: TargetStrategy | None = None,
-        optimizer: OptimizerCallable = torch.optim.AdamW,
-        warmup: float = 0.1,
-        draws: int = 16,
-        warm_start: str | None = None,
         latent: int = 6,
         beta: float = 1.0,
         prior_weight: float = 0.0,
         prior_samples: int = 8,
         encoder_channels: tuple[int, ...] = (24, 48, 64),
         hidden: int = 24,
-        dimensions: int = 2,
-        num_classes: int = 2,
-        in_channels: int = 1,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(network, target, optimizer, warmup, draws, warm_start)
+        super().__init__(network, **kwargs)
         if not isinstance(network, FeatureNetwork):
             raise ProbsegError(
                 "E_SCHEMA",
@@ -80,25 +71,30 @@ class ProbabilisticUNet(SegmentationModule):
                 "latent and prior_samples must be at least 1, beta and prior_weight at least 0, but are "
                 f"{latent}, {prior_samples}, {beta} and {prior_weight}",
             )
-        self.unet: FeatureNetwork = network
         self.latent = latent
         self.beta = beta
         self.prior_weight = prior_weight
         self.prior_samples = prior_samples
-        self.prior = GaussianEncoder(in_channels, latent, encoder_channels, dimensions)
-        self.posterior = GaussianEncoder(in_channels + num_classes, latent, encoder_channels, dimensions)
+        dimensions, images, classes = network.dimensions, network.in_channels, network.num_classes
+        self.prior = GaussianEncoder(images, latent, encoder_channels, dimensions)
+        self.posterior = GaussianEncoder(images + classes, latent, encoder_channels, dimensions)
         self.combiner = LatentCombiner(network.feature_channels, latent, hidden, dimensions)
-        self._mask_classes = num_classes
         self._quiet_steps = 0
 
+    @property
+    def unet(self) -> FeatureNetwork:
+        """The network; a second attribute would write its weights into every checkpoint twice."""
+        assert isinstance(self.network, FeatureNetwork)
+        return self.network
+
     def bind(self, info: DatasetInfo) -> None:
-        """As in `SegmentationModule`; the posterior must have been made for as many classes as the data have."""
+        """As in `SegmentationModule`; the posterior is made for as many classes as the network has."""
         super().bind(info)
-        if self._mask_classes != info.labels.num_classes:
+        if self.unet.num_classes != info.labels.num_classes:
             raise ProbsegError(
                 "E_CLASS_MISMATCH",
-                f"num_classes of ProbabilisticUNet is {self._mask_classes} but the label set has "
-                f"{info.labels.num_classes}; set num_classes of the model and of its network",
+                f"the network gives {self.unet.num_classes} classes but the label set has {info.labels.num_classes}; "
+                "set num_classes of the network",
             )
 
     def _decode(self, features: Tensor, z: Tensor, space: tuple[int, ...]) -> Tensor:

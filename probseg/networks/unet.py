@@ -71,7 +71,9 @@ class UNet(nn.Module):
             )
         patch = fold**dimensions
         self.fold = fold
+        self.in_channels = in_channels
         self.num_classes = num_classes
+        self.dimensions = dimensions
         self.feature_channels = channels[0]
         self.multiple = fold * 2 ** (len(channels) - 1)
         inputs = [in_channels * patch, *channels[:-1]]

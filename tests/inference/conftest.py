@@ -36,7 +36,7 @@ def make_model() -> Callable[..., SegmentationModule]:
         network = {"class_path": "probseg.networks.UNet", "init_args": unet}
         arguments: dict[str, Any] = {"network": network, **extra}
         if family == "ProbabilisticUNet":
-            arguments |= {"num_classes": 3, "dimensions": dimensions, "encoder_channels": [4], "hidden": 4}
+            arguments |= {"encoder_channels": [4], "hidden": 4}
         config: dict[str, Any] = {"class_path": f"probseg.models.{family}", "init_args": arguments}
         if family == "Ensemble":
             member = {"class_path": "probseg.models.Deterministic", "init_args": {"network": network}}

@@ -28,8 +28,8 @@ def network(dimensions: int = 2, dropout: float = 0.2) -> UNet:
 
 
 def latent(dimensions: int = 2, **kwargs) -> ProbabilisticUNet:
-    settings = {"encoder_channels": (4, 8), "hidden": 4, "latent": 2, "num_classes": 3, **kwargs}
-    return ProbabilisticUNet(network(dimensions, 0.0), dimensions=dimensions, **settings)
+    settings = {"encoder_channels": (4, 8), "hidden": 4, "latent": 2, **kwargs}
+    return ProbabilisticUNet(network(dimensions, 0.0), **settings)
 
 
 FAMILIES = {

@@ -130,7 +130,7 @@ def test_weights_must_fit(good, tmp_path: Path):
 
 
 def test_warm_start_takes_what_fits_and_says_what_does_not(good):
-    model = ProbabilisticUNet(UNet(1, 3, (4, 8)), encoder_channels=(4,), hidden=4, num_classes=3)
+    model = ProbabilisticUNet(UNet(1, 3, (4, 8)), encoder_channels=(4,), hidden=4)
     prior = model.prior.moments.weight.clone()
     warm_start(model, good)
     assert torch.equal(model.network.classify.weight, good["state_dict"]["network.classify.weight"])

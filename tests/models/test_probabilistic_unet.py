@@ -17,8 +17,8 @@ from probseg.networks import UNet
 
 def build(info, dimensions: int = 2, **kwargs) -> ProbabilisticUNet:
     torch.manual_seed(0)
-    settings = {"encoder_channels": (4, 8), "hidden": 4, "latent": 3, "num_classes": 3, **kwargs}
-    model = ProbabilisticUNet(UNet(1, 3, (4, 8), dimensions), dimensions=dimensions, **settings).eval()
+    settings = {"encoder_channels": (4, 8), "hidden": 4, "latent": 3, **kwargs}
+    model = ProbabilisticUNet(UNet(1, 3, (4, 8), dimensions), **settings).eval()
     for name, value in model.named_parameters():
         if "moments" in name:
             torch.nn.init.normal_(value, std=0.5)
@@ -227,5 +227,5 @@ def test_wrong_settings(info):
     for wrong in ({"latent": 0}, {"beta": -1.0}, {"prior_weight": -1.0}, {"prior_samples": 0}):
         with pytest.raises(ProbsegError, match="E_SCHEMA"):
             build(info, **wrong)
-    with pytest.raises(ProbsegError, match=r"E_CLASS_MISMATCH.*num_classes of ProbabilisticUNet is 2"):
-        build(info, num_classes=2)
+    with pytest.raises(ProbsegError, match=r"E_CLASS_MISMATCH.*gives 2 classes but the label set has 3"):
+        ProbabilisticUNet(UNet(1, 2, (4, 8))).bind(info)
