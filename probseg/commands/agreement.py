@@ -115,7 +115,9 @@ def _print_table(report: AgreementReport, console: Console) -> None:
     for s, v in zip(report.structures, report.volumes, strict=True):
         distances = (_cell(s.surface_distance_mean_mm, 2), _cell(s.surface_distance_95_mm, 2))
         name = Text(_clean(s.structure))
-        table.add_row(name, _cell(s.dice, 3), _cell(s.iou, 3), *distances, _cell(v.volume_ml, _digits(v.volume_ml)), str(s.dice.n))
+        table.add_row(
+            name, _cell(s.dice, 3), _cell(s.iou, 3), *distances, _cell(v.volume_ml, _digits(v.volume_ml)), str(s.dice.n)
+        )
     console.print(table)
 
 
@@ -200,4 +202,6 @@ def _next(report: AgreementReport, args: argparse.Namespace) -> str:
         twins = sorted({b for _, b in report.identical})
         parts = ["probseg", "agreement", args.dataset, "--exclude", *args.exclude, *twins]
         return shlex.join([*map(_clean, parts), "--out", f"{args.out}-distinct"])
+    if report.info.annotations_only:
+        return "probseg import --help, to bring images in: no model can be fitted to annotations alone"
     return "probseg fit --help, to train a model on these raters"

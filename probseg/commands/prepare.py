@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from probseg.manifest import open_dataset
     from probseg.store import prepare
 
-    dataset = open_dataset(args.dataset)
+    dataset = open_dataset(args.dataset).require_images()
     workers = cpu_count() if args.workers is None else args.workers
     done = prepare(dataset, args.out, workers, followed, args.check)
     images, masks = (f"{size / 1e6:.1f} MB" for size in (done.image_bytes, done.mask_bytes))
