@@ -61,6 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="what a rater of a series looked at: all of it, or only slices with an annotation of his (default: all)",
     )
+    parser.add_argument(
+        "--patient-ids",
+        action="store_true",
+        help="name cases and patients by PatientID, for data that were de-identified (default: numbers)",
+    )
     parser.add_argument("--window", type=float, nargs=2, default=(-1000.0, 400.0), metavar=("LOW", "HIGH"), help="HU")
 
 
@@ -87,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         raise ProbsegError("E_NO_CASES", f"no series below '{args.images}' has anything that '{args.source}' annotates")
     overlaps = Overlaps({c.name: c.value for c in label_values.classes})
     info = DatasetInfo(args.name, 3, label_values, (args.window[0], args.window[1]))
-    context = _Import(args.source, chosen, names, overlaps, args.rated == "marked")
+    context = _Import(args.source, chosen, names, overlaps, args.rated == "marked", args.patient_ids)
     folder = write_dataset(args.out, info, context.cases(series, annotations), args.overwrite)
     overlaps.report()
     if skipped:
@@ -148,23 +153,30 @@ class _Import:
     names: Mapping[str, str]
     overlaps: Overlaps
     marked_only: bool
+    keep_ids: bool
 
     def cases(self, series: list[Series], annotations: list[dict[str, Any]]) -> Iterator[SourceCase]:
         """One case a series that anyone annotated."""
-        from probseg.importing.series import case_ids
+        from probseg.importing.series import names
 
-        for entry, name in zip(series, case_ids(series), strict=True):
+        for entry, (name, patient) in zip(series, names(series, self.keep_ids), strict=True):
             slices = {s.sop_instance for s in entry.slices}
             own = [a for a in annotations if _belongs(a, entry, slices)]
-            yield self._case(entry, name, own)
+            yield self._case(entry, name, patient, own)
 
-    def _case(self, series: Series, name: str, annotations: list[dict[str, Any]]) -> SourceCase:
+    def _case(self, series: Series, name: str, patient: str, annotations: list[dict[str, Any]]) -> SourceCase:
         import numpy as np
 
         from probseg.case import reorient, to_canonical
+        from probseg.errors import ProbsegError
         from probseg.importing.build import SourceCase, SourceReading
+        from probseg.io.dicom.order import short_uid
 
         shape = series.geometry.shape
+        if len(series.files) != len(series.slices):
+            raise ProbsegError(
+                "E_NDIM", f"the series in '{series.folder}' is one file of many frames; export it as one file a slice"
+            )
         canonical = to_canonical(np.broadcast_to(np.zeros((), np.uint8), shape), series.geometry)[1]
         readings = []
         for rater in dict.fromkeys(str(a["createdById"]) for a in annotations):
@@ -181,7 +193,8 @@ class _Import:
                 rated = reorient(np.broadcast_to(looked, shape), series.geometry, canonical.direction)[0]
             turned = reorient(mask, series.geometry, canonical.direction)[0]
             readings.append(SourceReading(self.names.get(rater, rater), turned, rated))
-        return SourceCase(name, series.patient_id, "", None, series.files, canonical, tuple(readings))
+        note = f"series {short_uid(series.uid)}"
+        return SourceCase(name, patient, "", None, series.files, canonical, tuple(readings), note=note)
 
     def _regions(self, annotation: Mapping[str, Any], shape: tuple[int, int], what: str) -> Iterator[Region]:
         from probseg.errors import ProbsegError

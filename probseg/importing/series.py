@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from probseg.io.dicom.pixels import read_pixels
 from probseg.io.dicom.slices import Slice, check_plane
 from probseg.io.guard import is_folder
 
-__all__ = ["Series", "case_ids", "find_series", "read_series"]
+__all__ = ["Series", "find_series", "names", "read_series"]
 
 _NOT_DICOM = (".xml", ".json", ".csv", ".txt", ".md", ".zip", ".png", ".jpg", ".nii", ".gz", ".pdf")
 
@@ -53,12 +53,17 @@ class Series:
         return {s.sop_instance: k for k, s in reversed(list(enumerate(self.slices)))}
 
 
-def find_series(root: Path, wanted: frozenset[str] | None = None) -> list[Series]:
+def find_series(
+    root: Path,
+    wanted: frozenset[str] | None = None,
+    follow: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+) -> list[Series]:
     """Every CT series of two or more slices below ``root``, by folder and name; other files are passed over.
 
     Args:
         root: folder.
         wanted: only the series with one of these UIDs, its own or of an instance; others need not be volumes then.
+        follow: wraps the files as they are read, to show progress.
 
     Raises:
         ProbsegError: E_FILE_MISSING, E_NO_DICOM, and what the headers of a series raise.
@@ -66,7 +71,8 @@ def find_series(root: Path, wanted: frozenset[str] | None = None) -> list[Series
     if not is_folder(root):
         raise ProbsegError("E_NO_DICOM", f"'{root}' is a file, but a folder of DICOM series is needed here")
     grouped: dict[tuple[Path, str], list[Slice]] = {}
-    for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() not in _NOT_DICOM):
+    files = sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() not in _NOT_DICOM)
+    for path in follow(files):
         try:
             slices = read_slices(path)
         except NotAnImage:
@@ -119,15 +125,24 @@ def _study_and_patient(path: Path) -> tuple[str, str]:
     return study, patient
 
 
-def case_ids(series: Sequence[Series]) -> list[str]:
-    """An id a series: the patient's where it is a safe name and he has one series, else with the series' short name."""
+def names(series: Sequence[Series], keep: bool = False) -> list[tuple[str, str]]:
+    """Case id and patient id of each series, numbers in their order: a file name must not lead to the patient.
+
+    Args:
+        series: in order.
+        keep: take PatientID as it stands, for data that were de-identified; a case is then named after its patient, and
+            after its series too where he has several.
+    """
+    patients = {name: f"patient-{k:04d}" for k, name in enumerate(dict.fromkeys(s.patient_id for s in series), start=1)}
+    if not keep:
+        return [(f"case-{k:04d}", patients[s.patient_id]) for k, s in enumerate(series, start=1)]
     counts = Counter(s.patient_id for s in series)
-    ids = []
+    found = []
     for entry in series:
-        patient = re.sub(r"[^\w.-]+", "-", entry.patient_id)[:60].strip("-.") or "series"
-        plain = counts[entry.patient_id] == 1 and patient == entry.patient_id
-        ids.append(patient if plain else f"{patient}-{short_uid(entry.uid)}")
-    return ids
+        safe = re.sub(r"[^\w.-]+", "-", entry.patient_id)[:60].strip("-.") or "series"
+        plain = counts[entry.patient_id] == 1 and safe == entry.patient_id
+        found.append((safe if plain else f"{safe}-{short_uid(entry.uid)}", entry.patient_id))
+    return found
 
 
 def read_series(series: Series) -> tuple[NDArray, Geometry]:

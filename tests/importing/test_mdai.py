@@ -92,7 +92,8 @@ def test_outlines_boxes_and_masks(tmp_path, source, run_import):
     assert [c.name for c in dataset.info.labels.classes] == ["background", "glass", "solid", "box", "painted"]
     assert dataset.info.labels.classes[1].colour == "#00ff00"
     (case,) = dataset
-    assert (case.case_id, case.patient_id, list(case.masks)) == ("P7", "P7", ["Anna", "U_b"])
+    assert (case.case_id, case.patient_id, list(case.masks)) == ("case-0001", "patient-0001", ["Anna", "U_b"])
+    assert "P7" not in (tmp_path / "d" / "cases.csv").read_text()
     anna, ben = case.masks["Anna"], case.masks["U_b"]
     assert np.array_equal(anna[0], plane(slice(2, 4), slice(1, 4), 1))
     assert np.array_equal(anna[1], plane(slice(2, 4), slice(1, 4), 2))
@@ -147,6 +148,19 @@ def test_overlap_lines_and_lost_slices_are_told(tmp_path, source, run_import):
     assert sorted(w.message.code for w in told) == ["W_ANNOTATION_SKIPPED", "W_NO_SERIES", "W_OVERLAP"]
     assert "on 1 pixels" in str(next(w.message for w in told if w.message.code == "W_OVERLAP"))
     assert case.masks["U_a"][1, 2, :4].tolist() == [3, 3, 2, 2]
+
+
+def test_patient_ids_are_kept_on_demand(tmp_path, source, write_ct, run_import):
+    write_ct(tmp_path / "dicom" / "c", np.zeros(SHAPE, np.int16), uid="1.2.5", patient="P7")
+    write_ct(tmp_path / "dicom" / "d", np.zeros(SHAPE, np.int16), uid="1.2.6", patient="P 9")
+    none = {"SOPInstanceUID": None}
+    marks = [annotation("L_n", "U_a", None, None, **none, SeriesInstanceUID=f"1.2.{k}") for k in (3, 4, 5, 6)]
+    ids = [(r.case_id, r.patient_id) for r in load(run_import, tmp_path, source(*marks), "--patient-ids").records]
+    assert [p for _, p in ids] == ["P7", "P8", "P7", "P 9"]
+    assert [c.rstrip("0123456789abcdef") for c, _ in ids] == ["P7-", "P", "P7-", "P-9-"]
+    run_import("mdai", source(*marks), "--images", tmp_path / "dicom", "--out", tmp_path / "e")
+    numbered = [(r.case_id, r.patient_id[-1]) for r in open_dataset(tmp_path / "e").records]
+    assert numbered == [("case-0001", "1"), ("case-0002", "2"), ("case-0003", "1"), ("case-0004", "3")]
 
 
 def test_choice_of_labels(tmp_path, source, run_import):

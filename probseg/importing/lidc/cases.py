@@ -36,19 +36,20 @@ class Choice:
         readings: how many drawings a nodule must have; None for any.
         margin_mm: what is kept round the contours; at least one voxel.
         seed: of the order of the readings.
+        empty: whether those of the four raters of a scan who did not draw the nodule have an empty mask, for "marked
+            nothing here"; else they are absent, as the data cannot tell whether they missed it or called it otherwise.
     """
 
     readings: Collection[int] | None = None
     margin_mm: float = 10.0
     seed: int = 0
+    empty: bool = False
 
 
 def nodule_cases(
     scan: Scan, name: str, number: int, geometry: Geometry, choice: Choice, image: NDArray | None = None
 ) -> Iterator[SourceCase]:
     """One case a nodule: a box of the scan, and the masks of those who drew it in random order.
-
-    Who did not draw a nodule is absent, as the data cannot tell whether he missed it or called it something else.
 
     Args:
         scan: drawings.
@@ -68,10 +69,12 @@ def nodule_cases(
         corner = geometry.affine @ np.array([*(p.start for p in box), 1.0])
         origin = (float(corner[0]), float(corner[1]), float(corner[2]))
         stored = replace(geometry, shape=tuple(p.stop - p.start for p in box), origin=origin)
-        order = np.random.default_rng((choice.seed, number, k)).permutation(len(drawings))
+        masks = [draw(d, box) for d in drawings]
+        if choice.empty:
+            masks += [np.zeros_like(masks[0])] * (MOST_RATERS - len(masks))
+        order = np.random.default_rng((choice.seed, number, k)).permutation(len(masks))
         readings = tuple(
-            SourceReading(f"reading-{n}", to_canonical(draw(drawings[d], box), stored)[0])
-            for n, d in enumerate(order, start=1)
+            SourceReading(f"reading-{n}", to_canonical(masks[m], stored)[0]) for n, m in enumerate(order, start=1)
         )
         cut = None if image is None else to_canonical(np.ascontiguousarray(image[box]), stored)[0]
         canonical = to_canonical(np.zeros(stored.shape, np.uint8), stored)[1]

@@ -6,7 +6,8 @@ under 3 mm are a single point there; like marks of what is no nodule they have n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,11 +19,13 @@ from probseg.case import Geometry
 from probseg.errors import ProbsegError, warn
 from probseg.importing.lidc.nodules import Contour, Drawing, Scan
 from probseg.importing.series import Series, find_series, read_series
+from probseg.io.dicom.order import short_uid
 from probseg.io.guard import file_size
 
 __all__ = ["DownloadedScan", "find_scans", "read_scan"]
 
 _MESSAGE = "LidcReadMessage"
+_PUBLIC_ID = re.compile(r"LIDC-IDRI-[0-9]{4}")  # of the archive; another one may be a real patient's
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class DownloadedScan:
     series: Series
 
 
-def find_scans(folder: Path, xml: Path | None = None) -> list[DownloadedScan]:
+def find_scans(
+    folder: Path, xml: Path | None = None, follow: Callable[[Sequence[Path]], Iterable[Path]] = iter
+) -> list[DownloadedScan]:
     """Every series below ``folder`` whose readings are in an XML there or below ``xml``, by patient.
 
     Raises:
         ProbsegError: E_NO_CASES where no XML belongs to a series; E_DUPLICATE_CASE where two belong to one; E_PARSE.
     """
-    series = {s.uid: s for s in find_series(folder)}
+    series = {s.uid: s for s in find_series(folder, follow=follow)}
     found: dict[str, DownloadedScan] = {}
     alone = 0
     for path in sorted({*folder.rglob("*.xml"), *(xml.rglob("*.xml") if xml else ())}):
@@ -54,7 +59,9 @@ def find_scans(folder: Path, xml: Path | None = None) -> list[DownloadedScan]:
             raise ProbsegError(
                 "E_DUPLICATE_CASE", f"'{found[uid].xml}' and '{path}' are readings of one scan; keep one"
             )
-        found[uid] = DownloadedScan(series[uid].patient_id, path, series[uid])
+        patient = series[uid].patient_id
+        public = patient if _PUBLIC_ID.fullmatch(patient) else f"scan-{short_uid(uid)}"
+        found[uid] = DownloadedScan(public, path, series[uid])
     if not found:
         raise ProbsegError("E_NO_CASES", f"'{folder}' holds {len(series)} CT series, but no XML of LIDC belongs to one")
     if alone:

