@@ -55,7 +55,7 @@ def _entry(entry: Any, path: Path) -> tuple[str, tuple[int, ...], int, int]:
     except (TypeError, KeyError, ValueError) as error:
         raise _corrupt(path, "has a header that lacks type, shape or place of a tensor") from error
     whole = all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end))
-    if kind not in _BYTES or not whole or begin > end:
+    if not isinstance(kind, str) or kind not in _BYTES or not whole or begin > end:
         raise _corrupt(path, "has a header that gives a tensor no possible type, shape or place")
     return kind, shape, begin, end
 

@@ -61,7 +61,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of any program, with weights under ``state_dict``, without running anything in it.
+    """Read a checkpoint of any program without running anything in it; its weights stand under ``state_dict``.
 
     Raises:
         ProbsegError: the codes of `probseg.io.guard.file_size`, E_UNSAFE_CHECKPOINT when it holds anything but
@@ -70,6 +70,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     checkpoint = _unpickled(path)
     content = checkpoint if isinstance(checkpoint, dict) else {}
+    if content and all(isinstance(v, Tensor) for v in content.values()):
+        content = {"state_dict": content}  # weights and nothing else
     weights = content.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ProbsegError(

@@ -59,8 +59,21 @@ def load_model(path: str | Path) -> SegmentationModule:
         )
     model = build_model(config)
     model.bind(DatasetInfo.from_dict(info, str(file)))
+    _check_head(model, file)
     load_weights(model, checkpoint["state_dict"], file)
     return model.eval()
+
+
+def _check_head(model: SegmentationModule, file: Path) -> None:
+    """Every network in it that says how many classes it gives must give those of the label set."""
+    for part in model.modules():
+        classes = getattr(part, "num_classes", None) if part is not model else None
+        if isinstance(part, SegmentationModule) or not isinstance(classes, int) or classes == model.num_classes:
+            continue
+        raise ProbsegError(
+            "E_CLASS_MISMATCH",
+            f"the network in '{file}' gives {classes} classes but its label set has {model.num_classes}",
+        )
 
 
 def build_model(config: Mapping[str, Any]) -> SegmentationModule:
