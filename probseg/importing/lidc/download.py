@@ -79,7 +79,8 @@ def read_scan(found: DownloadedScan) -> tuple[Scan, NDArray, Geometry]:
     assert geometry.spacing is not None
     slices = found.series.index
     drawings: list[Drawing] = []
-    for rater, session in enumerate(_children(_root(found.xml), "readingSession")):
+    sessions = _children(_root(found.xml), "readingSession")
+    for rater, session in enumerate(sessions):
         for nodule in _children(session, "unblindedReadNodule"):
             contours = tuple(_contours(nodule, slices, found.xml))
             if contours:
@@ -87,7 +88,8 @@ def read_scan(found: DownloadedScan) -> tuple[Scan, NDArray, Geometry]:
     spacing, rows_mm, columns_mm = geometry.spacing
     z_mm = spacing * np.arange(geometry.shape[0], dtype=np.float64)
     thickness = found.series.slices[0].thickness or spacing
-    return Scan(found.patient_id, thickness, (rows_mm, columns_mm), z_mm, tuple(drawings)), image, geometry
+    scan = Scan(found.patient_id, thickness, (rows_mm, columns_mm), z_mm, tuple(drawings), len(sessions))
+    return scan, image, geometry
 
 
 def _contours(nodule: ElementTree.Element, slices: dict[str, int], path: Path) -> Iterator[Contour]:

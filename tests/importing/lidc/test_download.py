@@ -60,6 +60,23 @@ def test_images_and_masks_of_a_nodule(tmp_path, write_ct, run_import, volume, fl
     assert case.geometry.origin == pytest.approx(corner)
 
 
+def test_whole_scans(tmp_path, write_ct, run_import, volume):
+    root = tmp_path / "ct"
+    uids = write_ct(root, volume, patient="LIDC-IDRI-0002", flipped=True)
+    first = [roi(uids[2], 6, 8) + roi(uids[3], 6, 8), roi(uids[5], 15, 20)]
+    (root / "1.xml").write_text(message("1.2.3", first, [roi(uids[2], 6, 8)], [], [roi(uids[0], 1, 1, DOT)]))
+    run_import("lidc", "--folder", root, "--out", tmp_path / "d", "--whole-scans")
+    (case,) = open_dataset(tmp_path / "d")
+    assert case.case_id == "LIDC-IDRI-0002"
+    assert np.array_equal(case.image, volume[:, ::-1, ::-1])
+    sizes = sorted(int(m.sum()) for m in case.masks.values())
+    assert sizes == [0, 0, 4, 12]  # a radiologist who drew nothing, or a point only, has read the scan
+    drawn = np.zeros(volume.shape, int)
+    drawn[2:4, 7:9, 9:11] = drawn[5, 16:18, 21:23] = 1
+    largest = max(case.masks.values(), key=lambda m: int(m.sum()))
+    assert np.array_equal(largest, drawn[:, ::-1, ::-1])
+
+
 def test_xml_elsewhere_and_without_its_scan(tmp_path, write_ct, run_import, volume):
     uids = write_ct(tmp_path / "ct" / "a", volume)
     (tmp_path / "xml").mkdir()
