@@ -18,7 +18,7 @@ from probseg.io.dicom.pixels import read_pixels
 from probseg.io.dicom.slices import Slice, check_plane
 from probseg.io.guard import is_folder
 
-__all__ = ["Series", "find_series", "names", "read_series"]
+__all__ = ["Series", "find_series", "group_slices", "names", "ordered_series", "read_series"]
 
 _NOT_DICOM = (".xml", ".json", ".csv", ".txt", ".md", ".zip", ".png", ".jpg", ".nii", ".gz", ".pdf")
 
@@ -68,6 +68,27 @@ def find_series(
     Raises:
         ProbsegError: E_FILE_MISSING, E_NO_DICOM, and what the headers of a series raise.
     """
+    grouped = group_slices(root, follow)
+    found = [
+        ordered_series(folder, slices)
+        for (folder, _), slices in grouped.items()
+        if len(slices) > 1 and (wanted is None or not wanted.isdisjoint(_uids(slices)))
+    ]
+    twice = [uid for uid, n in Counter(s.uid for s in found).items() if n > 1]
+    if twice:
+        places = ", ".join(f"'{s.folder}'" for s in found if s.uid == twice[0])
+        raise ProbsegError("E_MULTIPLE_VOLUMES", f"series {short_uid(twice[0])} lies in several folders: {places}")
+    return found
+
+
+def group_slices(
+    root: Path, follow: Callable[[Sequence[Path]], Iterable[Path]] = iter
+) -> dict[tuple[Path, str], list[Slice]]:
+    """Slices of every CT image below ``root`` by folder and SeriesInstanceUID, not yet in order.
+
+    Raises:
+        ProbsegError: E_FILE_MISSING, E_NO_DICOM, and what a header raises.
+    """
     if not is_folder(root):
         raise ProbsegError("E_NO_DICOM", f"'{root}' is a file, but a folder of DICOM series is needed here")
     grouped: dict[tuple[Path, str], list[Slice]] = {}
@@ -82,25 +103,17 @@ def find_series(
                 continue
             raise
         grouped.setdefault((path.parent, slices[0].series), []).extend(slices)
-    found = [
-        _series(folder, slices)
-        for (folder, _), slices in grouped.items()
-        if len(slices) > 1 and (wanted is None or not wanted.isdisjoint(_uids(slices)))
-    ]
     if not grouped:
         raise ProbsegError("E_NO_DICOM", f"there is no DICOM image below '{root}'")
-    twice = [uid for uid, n in Counter(s.uid for s in found).items() if n > 1]
-    if twice:
-        places = ", ".join(f"'{s.folder}'" for s in found if s.uid == twice[0])
-        raise ProbsegError("E_MULTIPLE_VOLUMES", f"series {short_uid(twice[0])} lies in several folders: {places}")
-    return found
+    return grouped
 
 
 def _uids(slices: Sequence[Slice]) -> set[str]:
     return {s.sop_instance for s in slices} | {slices[0].series}
 
 
-def _series(folder: Path, slices: list[Slice]) -> Series:
+def ordered_series(folder: Path, slices: Sequence[Slice]) -> Series:
+    """The slices of one series in their order, or the reason why they are no volume."""
     for item in slices:
         check_plane(item)
     ordered, geometry, _ = order_slices(slices, folder)
