@@ -1,4 +1,4 @@
-"""Reading: an uncompressed CT series against SimpleITK and against pydicom slice by slice."""
+"""Reading: an uncompressed CT series, and slices of the prepared store, each against those who do the same."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from prepared_slices import store_slice
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_rescale
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -92,4 +93,4 @@ def dicom_series() -> Iterator[Comparison]:
 
 
 if __name__ == "__main__":
-    sys.exit(main((dicom_series,), __doc__ or ""))
+    sys.exit(main((dicom_series, store_slice), __doc__ or ""))

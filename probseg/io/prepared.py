@@ -1,8 +1,9 @@
 """One prepared case in one file: its image as raw memory, its masks packed plane by plane, any part read alone.
 
 The layout, little-endian: 8 bytes `_MAGIC`, the length of the header (8 bytes), the header (JSON), zeros up to a
-multiple of 64, then the image, the table of planes (int64) and the planes. The table is ``(slices, 2, raters, k)``: for
-each slice the masks of all raters, then what each looked at, with the columns of `probseg.io.planes.COLUMNS`.
+multiple of 64, then the image, zeros again, the table of planes (int64) and the planes. The table is ``(slices, 2,
+raters, k)``: for each slice the masks of all raters, then what each looked at, with the columns of
+`probseg.io.planes.COLUMNS`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from probseg.io.planes import COLUMNS, pack, unpack
 
 __all__ = ["FORMAT", "PreparedCase", "Slab", "write_prepared"]
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"probseg\x01"
 _ALIGN = 64
 _DRAWN, _RATED = 0, 1
@@ -49,6 +50,20 @@ class Slab(NamedTuple):
     rated: NDArray[np.bool_]
 
 
+def _packed(masks: NDArray[np.uint8], rated: NDArray[np.uint8], small: bool = False) -> tuple[NDArray[np.int64], bytes]:
+    """The table of planes and their bytes; arguments ``(raters, slices, rows, columns)``."""
+    table = np.zeros((masks.shape[1], 2, len(masks), len(COLUMNS)), dtype="<i8")
+    planes: list[bytes] = []
+    offset = 0
+    for k in range(masks.shape[1]):
+        for kind, labels in ((_DRAWN, masks), (_RATED, rated)):
+            for rater in range(len(masks)):
+                table[k, kind, rater], data = pack(labels[rater, k], offset, small)
+                planes.append(data)
+                offset += len(data)
+    return table, b"".join(planes)
+
+
 def write_prepared(path: Path, case: Case, key: str) -> None:
     """Write a case, whole or not at all; the same case and key give the same bytes.
 
@@ -61,18 +76,19 @@ def write_prepared(path: Path, case: Case, key: str) -> None:
     space = (1, *case.geometry.shape) if flat else case.geometry.shape
     image = case.image.reshape(*case.image.shape[: case.image.ndim - case.geometry.dimensions], *space)
     image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
-    masks, rated = (x.reshape(len(case.masks), *space) for x in case.stacked())
+    stacked, looked = case.stacked()
+    masks, rated = stacked.reshape(-1, *space), looked.reshape(-1, *space)
     drawn = np.logical_or.reduce((masks > 0) & rated, axis=0)
-    table = np.zeros((space[0], 2, len(masks), len(COLUMNS)), dtype="<i8")
-    planes: list[bytes] = []
-    offset = 0
-    for k in range(space[0]):
-        for kind, labels in ((_DRAWN, masks), (_RATED, rated.view(np.uint8))):
-            for rater in range(len(masks)):
-                table[k, kind, rater], data = pack(labels[rater, k], offset)
-                planes.append(data)
-                offset += len(data)
-    body: list[Any] = [image.reshape(-1).view(np.uint8).data, table.reshape(-1).view(np.uint8).data, b"".join(planes)]
+    table, planes = _packed(masks, rated.view(np.uint8))
+    if table.nbytes + len(planes) > masks.nbytes / 2:
+        table, planes = _packed(masks, rated.view(np.uint8), small=True)
+    filler = bytes(-image.nbytes % _ALIGN)
+    body: list[Any] = [
+        image.reshape(-1).view(np.uint8).data,
+        filler,
+        table.reshape(-1).view(np.uint8).data,
+        planes,
+    ]
     crc = 0
     for part in body:
         crc = zlib.crc32(part, crc)
@@ -86,7 +102,7 @@ def write_prepared(path: Path, case: Case, key: str) -> None:
         "geometry": asdict(case.geometry),
         "stored": None if case.source.geometry is None else asdict(case.source.geometry),
         "drawn": drawn.sum(axis=(1, 2)).tolist(),
-        "planes": offset,
+        "planes": len(planes),
         "crc32": crc,
     }
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -169,7 +185,8 @@ class PreparedCase:
         self.image_bytes = math.prod(self._shape) * self._dtype.itemsize
         self._start = 16 + length + -(16 + length) % _ALIGN
         self.mask_bytes = 8 * math.prod(self._table_shape) + self._planes
-        if path.stat().st_size != self._start + self.image_bytes + self.mask_bytes:
+        self._table_start = self.image_bytes + -self.image_bytes % _ALIGN
+        if path.stat().st_size != self._start + self._table_start + self.mask_bytes:
             raise self._damaged()
 
     def _damaged(self) -> ProbsegError:
@@ -191,12 +208,12 @@ class PreparedCase:
 
     @cached_property
     def _table(self) -> NDArray[np.int64]:
-        end = self.image_bytes + 8 * math.prod(self._table_shape)
-        return np.frombuffer(self._body[self.image_bytes : end].tobytes(), "<i8").reshape(self._table_shape)
+        part = self._body[self._table_start : self._table_start + 8 * math.prod(self._table_shape)]
+        return np.frombuffer(part.tobytes(), "<i8").reshape(self._table_shape)
 
     @cached_property
     def _data(self) -> NDArray[np.uint8]:
-        return self._body[self.image_bytes + 8 * math.prod(self._table_shape) :]
+        return self._body[self._table_start + 8 * math.prod(self._table_shape) :]
 
     def check(self) -> None:
         """Read every byte; E_STORE_DAMAGED where one is not as it was written."""

@@ -15,41 +15,52 @@ PLANES = hnp.arrays(
 )
 
 
-def unpacked(plane: np.ndarray, window: tuple[int, int, int, int] | None = None, before: bytes = b"") -> np.ndarray:
-    row, data = pack(plane, len(before))
+def unpacked(
+    plane: np.ndarray, window: tuple[int, int, int, int] | None = None, words: int = 0, small: bool = False
+) -> np.ndarray:
+    row, data = pack(plane, 8 * words, small)
     r0, r1, c0, c1 = window or (0, plane.shape[0], 0, plane.shape[1])
     out = np.zeros((r1 - r0, c1 - c0), np.uint8)
-    unpack(row, np.frombuffer(before + data + b"\xff", np.uint8), out, r0, c0)
+    unpack(row, np.frombuffer(bytes(8 * words) + data + b"\xff", np.uint8), out, r0, c0)
     return out
 
 
 def test_two_labels_take_one_bit_in_the_box_that_they_fill() -> None:
-    plane = np.zeros((6, 12), np.uint8)
-    plane[2, 1:11] = 5
-    plane[3, 1] = 5  # box rows 2 to 4, columns 1 to 11: ten voxels a row are two bytes
-    row, data = pack(plane, 100)
+    plane = np.zeros((6, 22), np.uint8)
+    plane[2, 9:19] = 5
+    plane[3, 9] = 5  # rows 2 to 4; columns 9 to 19, widened to words of eight: 8 to 22, two bytes a row
+    row, data = pack(plane, 96)
     assert dict(zip(COLUMNS, row, strict=True)) == {
-        "offset": 100,
-        "size": 4,
+        "offset": 96,
+        "size": 8,
         "first_row": 2,
         "end_row": 4,
-        "first_column": 1,
-        "end_column": 11,
+        "first_column": 8,
+        "end_column": 22,
         "depth": 1,
         "low": 0,
         "high": 5,
     }
-    assert list(data) == [0b11111111, 0b11, 0b1, 0]
+    assert list(data) == [0b11111110, 0b111, 0b10, 0, 0, 0, 0, 0]
+
+
+def test_three_labels_take_two_bits_in_four_bands() -> None:
+    plane = np.zeros((4, 8), np.uint8)
+    plane[:, 0] = [3, 2, 1, 0]
+    plane[:, 7] = [0, 0, 0, 1]
+    row, data = pack(plane)
+    assert row[2:] == (0, 4, 0, 8, 2, 0, 3)
+    assert list(data) == [3 | 2 << 2 | 1 << 4 | 0 << 6, 0, 0, 0, 0, 0, 0, 1 << 6]
 
 
 @pytest.mark.parametrize(("highest", "depth"), [(0, 0), (2, 2), (3, 2), (4, 4), (15, 4), (16, 8)])
 def test_more_labels_take_more_bits(highest: int, depth: int) -> None:
-    plane = (np.arange(400, dtype=np.uint8).reshape(20, 20) % (highest + 1)).astype(np.uint8)
-    plane[0, 0] = plane[-1, -1] = highest
+    plane = (np.arange(24 * 24) % (highest + 1)).astype(np.uint8).reshape(24, 24)
     row, data = pack(plane)
     assert row[6] == depth
     if depth in (2, 4):
         assert len(data) == plane.size * depth // 8
+        assert pack(plane, small=True)[0][6] == (2 if depth == 2 else 8)
 
 
 def test_a_box_of_one_label_takes_no_byte() -> None:
@@ -61,7 +72,8 @@ def test_a_box_of_one_label_takes_no_byte() -> None:
 
 @given(PLANES)
 def test_a_plane_comes_back(plane: np.ndarray) -> None:
-    assert (unpacked(plane, before=b"abc") == plane).all()
+    for small in (False, True):
+        assert (unpacked(plane, words=3, small=small) == plane).all()
 
 
 @given(PLANES, st.data())

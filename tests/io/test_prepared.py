@@ -105,6 +105,15 @@ def test_the_same_case_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_masks_of_nine_labels_everywhere_take_less_than_half(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = {name: rng.integers(0, 9, (3, 128, 128)).astype(np.uint8) for name in "ab"}
+    case = Case("n", "n", "", np.zeros((3, 128, 128), np.int16), noise, Geometry((3, 128, 128), (1, 1, 1)))
+    found = prepared(tmp_path, case)
+    same(found.case("n", "", ["a", "b"]), case)
+    assert found.mask_bytes < 2 * 3 * 128 * 128 / 2
+
+
 def test_a_copy_in_another_process_opens_its_file_anew(tmp_path: Path) -> None:
     found = prepared(tmp_path, volume())
     before = found.read(1, 3)
