@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from probseg.checking.finding import Finding
-from probseg.commands.progress import followed
+from probseg.progress import followed
 from probseg.errors import warn
 from probseg.manifest import open_dataset
 from probseg.records import SPLITS, Dataset

@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 
 from probseg.errors import ProbsegError
-from probseg.importing import coco, label_studio, lidc, mdai
+from probseg.importing import coco, dicom, label_studio, lidc, mdai, nifti
 
-DESCRIPTION = "Turn a source (synthetic cases, an NPZ stack) into a dataset folder that every command reads."
+DESCRIPTION = "Turn images and the masks of their raters, in whatever files, into a dataset that every command reads."
 EXAMPLE = "probseg import synthetic --out synthetic-ct --cases 24 --seed 0"
 _EXAMPLE_NPZ = "probseg import npz stack.npz --out stack"
 
@@ -26,7 +26,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("npz", _EXAMPLE_NPZ, _configure_npz, "an NPZ stack of 2-D images with several masks each"),
     ):
         configure_kind(kinds.add_parser(name, help=text, description=text, epilog=f"example: {example}"))
-    for name, kind in (("lidc", lidc), ("mdai", mdai), ("coco", coco), ("label-studio", label_studio)):
+    for name, kind in (
+        ("dicom", dicom),
+        ("nifti", nifti),
+        ("lidc", lidc),
+        ("mdai", mdai),
+        ("coco", coco),
+        ("label-studio", label_studio),
+    ):
         text = kind.DESCRIPTION
         own = kinds.add_parser(name, help=text, description=text, epilog=f"example: {kind.EXAMPLE}")
         kind.configure(own)

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     """Prepare, then say what was done and what to do next."""
     from joblib import cpu_count
 
-    from probseg.commands.progress import followed
     from probseg.manifest import open_dataset
+    from probseg.progress import followed
     from probseg.store import prepare
 
     dataset = open_dataset(args.dataset).require_images()

@@ -34,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at every case, deal the patients, write, and show what each split got."""
-    from probseg.commands.progress import followed
     from probseg.manifest import open_dataset
+    from probseg.progress import followed
     from probseg.splits import counts_by_split, patients_of, split_by_fold, split_by_shares, split_by_site, write_splits
     from probseg.survey import survey
 
