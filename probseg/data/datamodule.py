@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from probseg.data.transforms import Transform
 from probseg.data.weights import Weights
 from probseg.errors import ProbsegError
 from probseg.manifest import open_dataset
+from probseg.progress import followed
 from probseg.records import Dataset, DatasetInfo
 from probseg.store import Store, has_store, prepared
 
@@ -105,7 +104,7 @@ class MultiRaterData(LightningDataModule):
         """The prepared store, made where it is not there; None for a dataset that is kept in memory."""
         if not has_store(self.dataset):
             return None
-        return prepared(self.dataset, self.store_path, max(1, self.num_workers), _followed)
+        return prepared(self.dataset, self.store_path, max(1, self.num_workers), followed)
 
     def part(self, split: str) -> Dataset:
         """The cases of one split at the chosen sites."""
@@ -169,15 +168,6 @@ class MultiRaterData(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """Whole cases of ``test``, one at a time."""
         return DataLoader(Cases(self.part("test")), batch_size=None)
-
-
-def _followed(items: Iterable[Any], total: int) -> Iterable[Any]:
-    """With a progress bar, on a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    quiet = not sys.stderr.isatty()
-    return track(items, "preparing cases", total, console=Console(stderr=True), disable=quiet, transient=True)
 
 
 class Cases(TorchDataset[Case]):
