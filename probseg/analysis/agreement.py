@@ -111,6 +111,14 @@ class AgreementReport:
         """Cases with fewer than two raters, which say nothing of agreement."""
         return tuple(c.case_id for c in self.cases if len(c.raters) < 2)
 
+    def by_site(self) -> dict[str, AgreementReport]:
+        """The same of the cases of each named site alone; nothing where all cases come from one."""
+        sites = sorted({c.site for c in self.cases})
+        if len(sites) < 2:
+            return {}
+        cases = {site: [c for c in self.cases if c.site == site] for site in sites if site}
+        return {site: merge(part, self.info, self.samples, self.seed) for site, part in cases.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON; what is undefined is None."""
         stable = self.info.stable_raters
@@ -134,6 +142,7 @@ class AgreementReport:
                 v.structure: {"volume_ml": _plain(v.volume_ml), "range_ml": _plain(v.range_ml)} for v in self.volumes
             },
             "raters": _raters_dict(self.raters) if stable else None,
+            "sites": {site: _site_dict(part) for site, part in self.by_site().items()} or None,
             "bootstrap": {"samples": self.samples, "seed": self.seed, "unit": "patient", "level": 0.95},
             "definitions": DEFINITIONS,
         }
@@ -150,6 +159,16 @@ def _null(value: float) -> float | None:
 def _structure_dict(figures: StructureFigures) -> dict[str, Any]:
     plain = {f.name: getattr(figures, f.name) for f in fields(figures) if f.name != "structure"}
     return {k: _plain(v) if isinstance(v, Interval) else v for k, v in plain.items()}
+
+
+def _site_dict(report: AgreementReport) -> dict[str, Any]:
+    return {
+        "cases": len(report.cases),
+        "patients": len({c.patient_id for c in report.cases}),
+        "complete_agreement": _plain(report.complete_agreement),
+        "rater_entropy": _plain(report.rater_entropy),
+        "structures": {s.structure: _structure_dict(s) for s in report.structures},
+    }
 
 
 def _raters_dict(raters: Sequence[RaterFigures]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="dataset folder, NPZ stack, or lidc-sample")
     parser.add_argument("--exclude", metavar="RATER", nargs="+", default=[], help="raters to leave out")
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="only these splits (default: every case)")
+    parser.add_argument("--site", metavar="NAME", nargs="+", help="only these sites (default: every case)")
     parser.add_argument("--out", type=Path, default=Path("agreement"), help="folder to write (default: agreement)")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from probseg.manifest import open_dataset
 
     _check_out(args.out, args.overwrite)
-    dataset = open_dataset(args.dataset).select(splits=args.split, exclude=args.exclude)
+    dataset = open_dataset(args.dataset).select(args.split, args.site, args.exclude)
     progress = Console(stderr=True)
     cases = track(dataset, "cases", len(dataset), console=progress, transient=True, disable=not progress.is_terminal)
     report = analyse(cases, info=dataset.info)
@@ -110,14 +111,28 @@ def _print_table(report: AgreementReport, console: Console) -> None:
     title = Text(f"Raters among themselves: {_clean(report.info.name)}")
     table = Table(title=title, caption="under each mean its 95 % interval; cases: where Dice is defined")
     table.add_column("class", overflow="fold")
-    for column in ("Dice", "IoU", "surface\nmean, mm", "surface\n95 %, mm", "volume\nmL", "cases"):
+    for column in ("Dice", "IoU", "surface\nmean, mm", "surface\n95 %, mm", "cases"):
         table.add_column(column, justify="right", no_wrap=True)
-    for s, v in zip(report.structures, report.volumes, strict=True):
+    for s in report.structures:
         distances = (_cell(s.surface_distance_mean_mm, 2), _cell(s.surface_distance_95_mm, 2))
-        name = Text(_clean(s.structure))
-        table.add_row(
-            name, _cell(s.dice, 3), _cell(s.iou, 3), *distances, _cell(v.volume_ml, _digits(v.volume_ml)), str(s.dice.n)
-        )
+        table.add_row(Text(_clean(s.structure)), _cell(s.dice, 3), _cell(s.iou, 3), *distances, str(s.dice.n))
+    console.print(table)
+    if any(v.volume_ml.n for v in report.volumes):
+        _print_volumes(report, console)
+
+
+def _print_volumes(report: AgreementReport, console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="What raters drew, mL", caption="means over cases with their 95 % intervals")
+    table.add_column("class", overflow="fold")
+    for column in ("volume", "largest less smallest\nof a case", "cases"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for v in report.volumes:
+        digits = _digits(v.volume_ml)
+        cells = (_show(v.volume_ml, digits), _show(v.range_ml, digits))
+        table.add_row(Text(_clean(v.structure)), *cells, str(v.volume_ml.n))
     console.print(table)
 
 
@@ -201,6 +216,8 @@ def _next(report: AgreementReport, args: argparse.Namespace) -> str:
     if report.identical:
         twins = sorted({b for _, b in report.identical})
         parts = ["probseg", "agreement", args.dataset, "--exclude", *args.exclude, *twins]
+        parts += ["--split", *args.split] if args.split else []
+        parts += ["--site", *args.site] if args.site else []
         return shlex.join([*map(_clean, parts), "--out", f"{args.out}-distinct"])
     if report.info.annotations_only:
         return "probseg import --help, to bring images in: no model can be fitted to annotations alone"

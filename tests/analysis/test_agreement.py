@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,3 +159,14 @@ def test_two_tools_of_one_person(shared_data):
     assert report.identical == (("Person2_Amira", "Person2_ImageJ"),)
     distinct = dataset.select(exclude=["Person2_ImageJ"])
     assert analyse([distinct.load(r) for r in distinct.records[:4]], info=dataset.info).identical == ()
+
+
+def test_each_site_is_what_its_cases_alone_give():
+    sites = [replace(c, site=site) for c, site in zip(CASES, ("north", "south", "south"), strict=True)]
+    report = analyse(sites, info=INFO)
+    assert list(report.by_site()) == ["north", "south"]
+    assert report.by_site()["south"].to_dict() == analyse(sites[1:], info=INFO).to_dict()
+    listed = report.to_dict()["sites"]
+    assert listed["north"]["structures"]["nodule"]["dice"]["value"] == pytest.approx(4 / 15)
+    assert (listed["south"]["cases"], listed["south"]["patients"]) == (2, 1)
+    assert analyse(CASES, info=INFO).to_dict()["sites"] is None

@@ -164,3 +164,18 @@ def test_help_starts_without_the_heavy_libraries(tmp_path):
     heavy = {"torch", "lightning", "pytorch_lightning", "pandas", "matplotlib", "nibabel", "monai", "sklearn"}
     assert loaded("--help") & (heavy | {"scipy"}) == set()
     assert loaded(str(stack(tmp_path / "toy.npz")), "--out", "out") & heavy == set()
+
+
+def test_one_site_of_several(tmp_path, capsys):
+    source = stack(tmp_path / "stack.npz")
+    with np.load(source) as archive:
+        np.savez(source, **archive, site=np.array(["a", "a", "b", "b", "b", "b"]))
+    assert main(["agreement", str(source), "--site", "a", "--out", str(tmp_path / "a")]) == 0
+    assert {r["site"] for r in rows(tmp_path / "a" / "cases.csv")} == {"a"}
+    assert main(["agreement", str(source), "--out", str(tmp_path / "all")]) == 0
+    every, alone = (json.loads((tmp_path / n / "agreement.json").read_text()) for n in ("all", "a"))
+    assert every["sites"]["a"]["structures"] == alone["structures"]
+    assert alone["sites"] is None
+    capsys.readouterr()
+    assert main(["agreement", str(source), "--site", "c", "--out", str(tmp_path / "c")]) == 2
+    assert "E_UNKNOWN_SITE" in capsys.readouterr().err
