@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,15 @@ import torch
 from torch import Tensor
 
 from probseg.batch import Example
+from probseg.case import Geometry
 from probseg.data.examples import Examples
 from probseg.data.patches import random_patch
 from probseg.data.synthetic import DEFAULT_SITES, default_raters, generate, write
 from probseg.errors import ProbsegError
+from probseg.importing.build import SourceCase, SourceReading, write_dataset
+from probseg.labels import LabelSet
 from probseg.manifest import open_dataset
-from probseg.records import Dataset
+from probseg.records import Dataset, DatasetInfo
 from probseg.store import Store, prepared
 
 
@@ -107,3 +111,30 @@ def test_padding_is_not_rated() -> None:
     assert patch.image[0, 3:].eq(0).all()
     with pytest.raises(ProbsegError, match=r"E_SCHEMA: data.crop must have 2 numbers"):
         random_patch(example, (5, 4, 3), 0.5)
+
+
+@pytest.mark.parametrize("crop", [None, [8, 30]])
+def test_pictures_in_a_folder_come_from_the_store_too(tmp_path: Path, crop: list[int] | None) -> None:
+    rng = np.random.default_rng(0)
+    cases = [
+        SourceCase(
+            f"c{k}",
+            f"p{k}",
+            "",
+            rng.integers(0, 255, (20, 24)).astype(np.uint8),
+            (),
+            Geometry((20, 24), None),
+            (SourceReading("a", (rng.random((20, 24)) < 0.3).astype(np.uint8)),),
+        )
+        for k in range(3)
+    ]
+    info = DatasetInfo("pictures", 2, LabelSet.binary("spot"), (0.0, 255.0))
+    dataset = open_dataset(write_dataset(tmp_path / "pictures", info, cases))
+    both = [Examples(dataset, numbered(dataset), False, crop, 0.5, (), s) for s in (None, prepared(dataset))]
+    assert both[0].entries == both[1].entries
+    for k in range(3):
+        drawn = []
+        for examples in both:
+            torch.manual_seed(k)
+            drawn.append(examples[k])
+        assert_same(*drawn)
