@@ -7,8 +7,10 @@ one line each. Messages name the thing, the rule, the measured value and the rem
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["ProbsegError", "ProbsegWarning", "warn"]
+__all__ = ["ProbsegError", "ProbsegWarning", "held_warnings", "warn"]
 
 
 def _one_line(text: str) -> str:
@@ -44,3 +46,22 @@ class ProbsegWarning(UserWarning):
 def warn(code: str, message: str) -> None:
     """Warn the user once for this fault; the command line shows it as one line."""
     warnings.warn(ProbsegWarning(code, message), stacklevel=2)
+
+
+@contextmanager
+def held_warnings() -> Iterator[list[ProbsegWarning]]:
+    """Hold the warnings of a block back until it ends well, so that an error stands alone.
+
+    Yields:
+        The warnings, filled when the block has ended.
+    """
+    held: list[ProbsegWarning] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ProbsegWarning)
+        yield held
+        held += [entry.message for entry in caught if isinstance(entry.message, ProbsegWarning)]
+    for entry in caught:
+        if isinstance(entry.message, ProbsegWarning):
+            warnings.warn(entry.message, stacklevel=2)
+        else:
+            warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)

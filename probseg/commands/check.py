@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import warnings
 from pathlib import Path
 
 DESCRIPTION = (
@@ -25,18 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, then print what was found; warnings wait until nothing is wrong, so that an error stands alone."""
     from probseg.checking import check
-    from probseg.errors import ProbsegWarning, warn
+    from probseg.errors import held_warnings
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ProbsegWarning)
+    with held_warnings() as held:
         finding = check(args.path, args.dimensions, args.series)
-    codes: list[str] = []
-    for entry in caught:
-        if isinstance(entry.message, ProbsegWarning):
-            codes.append(entry.message.code)
-            warn(entry.message.code, str(entry.message).removeprefix(f"{entry.message.code}: "))
-        else:
-            warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
+    codes = [warning.code for warning in held]
     if args.json:
         print(json.dumps({**finding.facts, "warnings": codes}, allow_nan=False))
         return 0

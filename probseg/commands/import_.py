@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from probseg.errors import ProbsegError
+from probseg.errors import ProbsegError, held_warnings
 from probseg.importing import coco, dicom, label_studio, lidc, mdai, nifti
 
 DESCRIPTION = "Turn images and the masks of their raters, in whatever files, into a dataset that every command reads."
@@ -43,7 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import, then say what was written and what to do next."""
     if "run_kind" in args:
-        return int(args.run_kind(args))
+        with held_warnings():
+            return int(args.run_kind(args))
     folder: Path = args.importer(args)
     print(f"next: probseg agreement {folder} --out {folder.name}-agreement")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from probseg.errors import ProbsegError
+from probseg.errors import ProbsegError, held_warnings
 
 DESCRIPTION = (
     "Divide the patients of a dataset, balanced by site and by whether anything was drawn, and write the splits "
@@ -48,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
         raise ProbsegError("E_USAGE", f"'{args.dataset}' has no cases.csv to write splits to; import it as a folder")
     if any(r.split for r in dataset.records) and not args.overwrite:
         raise ProbsegError("E_OUTPUT_EXISTS", f"'{args.dataset}' has splits already; add --overwrite to deal anew")
-    facts = list(followed(survey(dataset), len(dataset)))
-    patients = patients_of(facts)
+    with held_warnings():
+        facts = list(followed(survey(dataset), len(dataset)))
+        patients = patients_of(facts)
     if args.folds is not None:
         splits = split_by_fold(patients, args.folds, args.fold or 0, args.seed)
     elif args.leave_site_out is not None:
