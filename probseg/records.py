@@ -181,7 +181,8 @@ class Dataset:
         if foreign:
             raise ProbsegError(
                 "E_UNKNOWN_SITE",
-                f"dataset '{self.info.name}' has no site '{min(foreign)}'; its sites are {', '.join(self.sites)}",
+                f"dataset '{self.info.name}' has no site '{min(foreign)}'; its sites are "
+                f"{', '.join(self.sites) or 'not named'}",
             )
         strange = set(exclude) - set(self.raters)
         if strange:

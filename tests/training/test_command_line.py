@@ -250,7 +250,7 @@ def test_warm_start_takes_the_trunk_of_another_family(runs: Path, experiments: P
         (["--data.num_workers=-1"], "E_SCHEMA"),
         (["--data.slices=true"], "E_SCHEMA"),
         (["--data.batch_size=0"], "E_SCHEMA"),
-        (["--data.sites=[nowhere]"], "E_NO_CASES"),
+        (["--data.sites=[nowhere]"], "E_UNKNOWN_SITE"),
         (["-c", "nowhere.yaml"], "E_SCHEMA"),
     ],
 )
@@ -299,9 +299,9 @@ def test_a_class_that_a_checkpoint_names_is_not_imported(runs: Path, tmp_path: P
     bad = tmp_path / "bad.ckpt"
     torch.save({**good, "hyper_parameters": {"_class_path": "antigravity.Model"}}, bad)
     words = ["validate", "-c", str(runs / "deterministic" / "config.yaml"), f"--ckpt_path={bad}"]
-    assert main([*words, f"--out={tmp_path / 'other'}"]) == 0  # the config says what the model is
+    assert main([*words, f"--out={tmp_path / 'other'}"]) == 2
     assert "antigravity" not in sys.modules
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err.startswith("error: E_UNSAFE_CHECKPOINT: ")
 
 
 def test_without_validation_the_end_of_the_training_is_kept_and_said_so(fit, tmp_path: Path):
