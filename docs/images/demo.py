@@ -1,4 +1,4 @@
-"""Draw docs/images/demo.png from the results of `probseg demo`: python docs/images/demo.py demo [CASE]"""
+"""Draw docs/images/demo.png from the results of `probseg demo`: python docs/images/demo.py demo [CASE]."""
 
 from __future__ import annotations
 
