@@ -21,7 +21,7 @@ def check_config(path: Path) -> Finding:
     if not is_folder(path) and path.is_file() and path.stat().st_size == 0:
         return _finding({})
     file_size(path)
-    data = read_yaml(path)
+    data = read_yaml(path, finite=False)
     if data is None:
         return _finding({})
     if not isinstance(data, dict):

@@ -30,8 +30,12 @@ _Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_i
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path, finite: bool = True) -> Any:
     """The content of a YAML or JSON file in plain types; None where it holds nothing but comments.
+
+    Args:
+        path: UTF-8 text.
+        finite: whether NaN and infinity are refused.
 
     Raises:
         ProbsegError: the codes of `probseg.io.guard.file_size`; E_TOO_LARGE above 1 MiB; E_PARSE where it is no YAML of
@@ -54,7 +58,8 @@ def read_yaml(path: str | Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" near line {mark.line + 1}" if mark else ""
         raise ProbsegError("E_PARSE", f"'{path}' is not YAML of plain values{where}; correct it") from error
-    _check_numbers(data, path)
+    if finite:
+        _check_numbers(data, path)
     return data
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
+import os
 import shlex
 import sys
 import time
@@ -22,6 +24,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from probseg.data.datamodule import MultiRaterData
 from probseg.errors import ProbsegError, warn
 from probseg.io.atomic import replacing, write_text
+from probseg.io.strict_yaml import read_yaml
 from probseg.io.tables import write_csv
 from probseg.models import Ensemble, SegmentationModule
 from probseg.models.checkpoints import best_checkpoint, describe, load_weights, read_checkpoint
@@ -333,7 +336,11 @@ def _as_arguments(subcommand: str, settings: Any) -> dict[str, Any]:
 
 
 def run_training(argv: list[str]) -> int:
-    """Run a Lightning subcommand; every error of the configuration is one E_SCHEMA line."""
+    """Run a Lightning subcommand; every error of the configuration is one line of E_PARSE or E_SCHEMA."""
+    for path in _configs(argv):
+        read_yaml(
+            path, finite=False
+        )  # the parser would take the last of two equal keys, and follow aliases without end
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     before = sys.argv
@@ -348,6 +355,13 @@ def run_training(argv: list[str]) -> int:
         finally:
             sys.argv = before
     return 0
+
+
+def _configs(argv: list[str]) -> list[Path]:
+    """The config files that the arguments name, but for empty ones, which say nothing."""
+    named = [b for a, b in itertools.pairwise(argv) if a in ("-c", "--config")]
+    named += [a.removeprefix("--config=") for a in argv if a.startswith("--config=")]
+    return [Path(name) for name in named if os.path.isfile(name) and os.path.getsize(name)]  # noqa: PTH113, PTH202
 
 
 def _shorten(text: str) -> str:

@@ -36,7 +36,7 @@ CONFIGS = {
     "cut off": ("E_PARSE", '{"trainer": {"max_epochs": '),
     "a list": ("E_SCHEMA", "- 1"),
     "a word": ("E_SCHEMA", "trainer"),
-    "NaN": ("E_PARSE", MODEL.replace("LR", ".nan")),
+    "NaN": ("E_SCHEMA", MODEL.replace("LR", ".nan")),
     "bomb": ("E_PARSE", BOMB),
     "nested 50000 deep": ("E_PARSE", "[" * 50_000),
     "warmup beyond 1": ("E_SCHEMA", MODEL.replace("LR", "0.1") + "    warmup: 2\n"),
@@ -58,3 +58,13 @@ def test_the_configs_of_this_repository(repository, expect):
     assert len(paths) >= 8
     for path in paths:
         expect(path, "ok")
+
+
+@pytest.mark.parametrize("name", ["python object", "key twice", "UTF-16", "cut off", "bomb"])
+def test_fit_meets_the_same_faults(tmp_path, run, name):
+    code, text = CONFIGS[name]
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert run("fit", "-c", path).error == code
+    assert run("fit", f"--config={path}").error == code
+    assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]

@@ -158,7 +158,7 @@ WRONG = {
     "a pattern of nothing": ("E_FILE_MISSING", ("x/{case}.nii", "--masks", "a=masks/anna/{case}.nii.gz")),
     "an unknown placeholder": ("E_USAGE", ("ct/{scan}.nii", "--masks", "a=masks/anna/{case}.nii.gz")),
     "no masks": ("E_USAGE", ("ct",)),
-    "a class nobody declares": ("E_UNKNOWN_LABEL", ("ct", "--labels", "l.yaml", "--masks", "a:fog=masks/anna/{case}.*")),
+    "an undeclared class": ("E_UNKNOWN_LABEL", ("ct", "--labels", "l.yaml", "--masks", "a:fog=masks/anna/{case}.*")),
     "labels that are a list": ("E_SCHEMA", ("ct", "--labels", "list.yaml", "--masks", "a=masks/anna/{case}.nii.gz")),
     "the image as its mask": ("E_UNKNOWN_LABEL", ("ct", "--masks", "a=ct/{case}.nii.gz")),
     "an image twice": ("E_DUPLICATE_CASE", ("ct/c1.nii.gz", "ct/c1.nii.gz", "--masks", "a=masks/anna/{case}.nii.gz")),
