@@ -283,7 +283,7 @@ def test_a_selection_reads_its_raters_only(root: Path) -> None:
 
 
 def test_many_cases_do_not_use_up_the_file_descriptors(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probseg.store._OPEN_AT_ONCE", 2)
+    monkeypatch.setattr("probseg.store.reading._OPEN_AT_ONCE", 2)
     store = prepared(open_dataset(root))
     before = len(list(Path("/dev/fd").iterdir()))
     for record in [*store.dataset.records, *store.dataset.records]:
