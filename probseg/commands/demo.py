@@ -60,12 +60,16 @@ def _clear(out: Path) -> None:
 
 
 def _print_table(path: Path) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    table = Table("family", *_SHOWN)
+    table = Table(box=SIMPLE)
+    table.add_column("family", no_wrap=True)
+    for name in _SHOWN:
+        table.add_column(name, justify="right", no_wrap=True)
     for family in dict.fromkeys(r["family"] for r in rows):
         values = {r["metric"]: r["value"] for r in rows if r["family"] == family}
         table.add_row(family, *(f"{float(values[m]):.3f}" if values.get(m) else "-" for m in _SHOWN))
