@@ -60,17 +60,11 @@ def _clear(out: Path) -> None:
 
 
 def _print_table(path: Path) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
+    """The headline figures, one line a family, within eighty columns."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    table = Table(box=SIMPLE)
-    table.add_column("family", no_wrap=True)
-    for name in _SHOWN:
-        table.add_column(name, justify="right", no_wrap=True)
+    print(f"{'family':<20}" + "".join(f"{name:>{len(name) + 2}}" for name in _SHOWN))
     for family in dict.fromkeys(r["family"] for r in rows):
         values = {r["metric"]: r["value"] for r in rows if r["family"] == family}
-        table.add_row(family, *(f"{float(values[m]):.3f}" if values.get(m) else "-" for m in _SHOWN))
-    Console().print(table)
+        cells = (f"{float(values[m]):.3f}" if values.get(m) else "-" for m in _SHOWN)
+        print(f"{family:<20}" + "".join(f"{c:>{len(m) + 2}}" for c, m in zip(cells, _SHOWN, strict=True)))
