@@ -63,8 +63,8 @@ def _print_table(path: Path) -> None:
     """The headline figures, one line a family, within eighty columns."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    print(f"{'family':<20}" + "".join(f"{name:>{len(name) + 2}}" for name in _SHOWN))
+    print(f"{'family':<20}" + "".join(f"{name:>{max(len(name), 5) + 2}}" for name in _SHOWN))
     for family in dict.fromkeys(r["family"] for r in rows):
         values = {r["metric"]: r["value"] for r in rows if r["family"] == family}
         cells = (f"{float(values[m]):.3f}" if values.get(m) else "-" for m in _SHOWN)
-        print(f"{family:<20}" + "".join(f"{c:>{len(m) + 2}}" for c, m in zip(cells, _SHOWN, strict=True)))
+        print(f"{family:<20}" + "".join(f"{c:>{max(len(m), 5) + 2}}" for c, m in zip(cells, _SHOWN, strict=True)))
