@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from probseg.case import Geometry
 from probseg.errors import ProbsegError, warn
 from probseg.importing.rated import as_text
 from probseg.io.atomic import write_text
+from probseg.io.strict_yaml import yaml_text
 from probseg.io.tables import write_csv
 from probseg.manifest import COLUMNS, open_dataset
 from probseg.records import DatasetInfo, check_case_id
@@ -259,8 +259,7 @@ class _Writer:
         with_note = any(row[-1] for row in self.rows)
         columns = (*COLUMNS, "note") if with_note else COLUMNS
         write_csv(self.folder / "cases.csv", columns, [row[: len(columns)] for row in self.rows])
-        described = yaml.safe_dump(self.info.to_dict(), sort_keys=False, allow_unicode=True)
-        write_text(self.folder / "dataset.yaml", described)
+        write_text(self.folder / "dataset.yaml", yaml_text(self.info.to_dict()))
         open_dataset(self.folder)
 
 

@@ -13,7 +13,7 @@ import yaml
 from probseg.errors import ProbsegError
 from probseg.io.guard import file_size
 
-__all__ = ["read_yaml"]
+__all__ = ["read_yaml", "yaml_text"]
 
 _MOST_BYTES = 2**20
 _MOST_NODES = 100_000  # once every alias is followed
@@ -26,8 +26,18 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, for which 1e-3 is a number as in YAML 1.2 and not a text."""
 
 
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
+class _Dumper(yaml.SafeDumper):
+    """Writes a text such as 1e3 in quotes, so that `_Loader` reads a text."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
+
+
+def yaml_text(data: Any) -> str:
+    """Plain types as YAML, keys in their order, which `read_yaml` reads back as they are."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def read_yaml(path: str | Path, finite: bool = True) -> Any:
