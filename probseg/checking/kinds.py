@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from probseg.checking.finding import Finding
-from probseg.io.guard import file_size, is_folder
+from probseg.io.guard import ZIP_FAULTS, file_size, is_folder
 from probseg.manifest import BUNDLED
 
 __all__ = ["check"]
@@ -88,7 +88,8 @@ def _is_stack(path: Path) -> bool:
     import zipfile
 
     file_size(path)
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "masks.npy" in archive.namelist()
+    except ZIP_FAULTS:
         return True  # the reader of stacks says what is wrong
-    with zipfile.ZipFile(path) as archive:
-        return "masks.npy" in archive.namelist()

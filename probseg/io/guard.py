@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 from probseg.errors import ProbsegError
 
-__all__ = ["check_size", "file_size", "is_folder", "is_nifti_name", "is_nrrd_name", "max_bytes"]
+__all__ = ["ZIP_FAULTS", "check_size", "file_size", "is_folder", "is_nifti_name", "is_nrrd_name", "max_bytes"]
 
 _DEFAULT_MAX_BYTES = 4 * 2**30
+
+# What the standard library raises on damaged archives, names and compressed members among it.
+ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 def _status(path: Path) -> os.stat_result:

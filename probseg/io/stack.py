@@ -8,7 +8,6 @@ columns by `numpy.packbits` when binary. Optional: ``patient``, ``case``, ``site
 from __future__ import annotations
 
 import zipfile
-import zlib
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from probseg.case import Case, Geometry, Source
 from probseg.errors import ProbsegError
-from probseg.io.guard import file_size
+from probseg.io.guard import ZIP_FAULTS, check_size, file_size
 from probseg.labels import LabelSet
 from probseg.records import CaseRecord, DatasetInfo, Reading, check_case_id
 
@@ -37,10 +36,16 @@ class Stack:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         file_size(self.path)
-        if not zipfile.is_zipfile(self.path):
-            raise ProbsegError("E_PARSE", f"'{self.path}' is not a readable NPZ file; write it with numpy.savez")
-        with zipfile.ZipFile(self.path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                members = {m.filename.removesuffix(".npy"): m.file_size for m in archive.infolist()}
+        except ZIP_FAULTS as error:
+            raise ProbsegError(
+                "E_PARSE", f"'{self.path}' is not a readable NPZ file; write it with numpy.savez"
+            ) from error
+        for size in members.values():
+            check_size(self.path, size)
+        names = set(members)
         if not {"image", "masks"} <= names:
             raise ProbsegError("E_SCHEMA", f"'{self.path}' must hold the arrays 'image' and 'masks'")
         self._arrays = {name: self._read(name) for name in sorted(names - {"image", "masks"})}
@@ -49,7 +54,7 @@ class Stack:
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 return archive[name]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (*ZIP_FAULTS, MemoryError) as error:
             raise ProbsegError(
                 "E_PARSE", f"the array '{name}' in '{self.path}' cannot be read; write it anew"
             ) from error

@@ -7,7 +7,6 @@ import pickle
 import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from probseg.errors import ProbsegError, warn
-from probseg.io.guard import file_size
+from probseg.io.guard import ZIP_FAULTS, file_size
 from probseg.records import DatasetInfo
 
 __all__ = ["best_checkpoint", "describe", "load_weights", "read_checkpoint", "read_weights", "warm_start"]
@@ -90,18 +89,10 @@ def _unpickled(path: Path) -> Any:
         raise ProbsegError(
             "E_UNSAFE_CHECKPOINT", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD lets checkpoints run code; unset it first"
         )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            inflated = sum(member.file_size for member in archive.infolist())
-            if inflated > 2 * size + 2**20:  # torch stores records as they are
-                raise ProbsegError(
-                    "E_TOO_LARGE", f"'{path}' has {size} bytes but would inflate to {inflated}; torch never packs so"
-                )
-            damaged = archive.testzip() is not None  # torch checks the sums of some records only
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError):
-        damaged = zipfile.is_zipfile(path)
-    if damaged:
-        raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' is damaged; copy or train it again")
+    with path.open("rb") as file:
+        archived = file.read(4) == b"PK\x03\x04"
+    if archived:
+        _check_archive(path, size)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice on a pickle's protocol; what it refuses, it raises
@@ -112,6 +103,22 @@ def _unpickled(path: Path) -> Any:
         ) from error
     except _DAMAGE as error:
         raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' cannot be read; it is damaged") from error
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """What torch does not look at: sums of every record, and how large they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(member.file_size for member in archive.infolist())
+            damaged = inflated <= 2 * size + 2**20 and archive.testzip() is not None
+    except ZIP_FAULTS as error:
+        raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' is damaged; copy it again") from error
+    if damaged:
+        raise ProbsegError("E_CORRUPT_CHECKPOINT", f"the checkpoint '{path}' is damaged; copy or train it again")
+    if inflated > 2 * size + 2**20:  # torch stores records as they are
+        raise ProbsegError(
+            "E_TOO_LARGE", f"'{path}' has {size} bytes but would inflate to {inflated}; torch never packs so"
+        )
 
 
 def _check_names(settings: Any, path: Path) -> None:

@@ -139,6 +139,10 @@ def test_single_images_take_the_file_that_holds_them(tmp_path, dtype, spacing, t
     source = case(image=image, geometry=geometry, readings=(SourceReading("A", (image > 7).astype(np.uint8) * 5),))
     write_dataset(tmp_path / "d", info, [source])
     assert (tmp_path / "d" / f"images/c1{suffix}").is_file()
+    (read,) = open_dataset(tmp_path / "d")
+    assert_array_equal(read.image, image)
+    assert_array_equal(LABELS.decode(read.masks["A"]), source.readings[0].mask)
+    assert read.geometry.spacing == spacing and read.geometry.slice_thickness_mm == thickness
 
 
 FAULTS = {
