@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from probseg.checking.finding import Finding
-from probseg.progress import followed
 from probseg.errors import warn
 from probseg.manifest import open_dataset
+from probseg.progress import followed
 from probseg.records import SPLITS, Dataset
 from probseg.splits import check_leaks, patients_of
 from probseg.survey import CaseFacts, survey
