@@ -1,4 +1,4 @@
-"""A dataset in figures, after every case of it was read: who read what, how much was drawn, and what looks wrong."""
+"""A dataset in figures, after every case was read: who read what, how much was drawn, and what looks wrong."""
 
 from __future__ import annotations
 
