@@ -14,7 +14,7 @@ run = load_run(Path(sys.argv[1]) / "runs" / "probabilistic_unet")
 examples = dict(run.examples)
 example = examples[sys.argv[2]] if len(sys.argv) > 2 else list(examples.values())[len(examples) // 2]
 top = plots.top_nats([example], 2)
-figure = Figure(figsize=(11.2, 4.2), dpi=110, layout="constrained")
+figure = Figure(figsize=(11.2, 3.3), dpi=110, layout="constrained")
 FigureCanvasAgg(figure)
 grid = figure.subplots(2, 8)
 cells = [
