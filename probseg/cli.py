@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TextIO
 
-from probseg.errors import ProbsegError, ProbsegWarning
+from probseg.errors import ProbsegError, ProbsegWarning, held_warnings
 
 __all__ = ["main"]
 
@@ -87,7 +87,9 @@ def _run(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.configure(parser)
-    return int(module.run(parser.parse_args(rest)))
+    args = parser.parse_args(rest)
+    with held_warnings():  # so that an error stands alone
+        return int(module.run(args))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

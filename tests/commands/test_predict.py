@@ -47,7 +47,7 @@ def save_run(folder: Path, info: DatasetInfo = INFO, family: str = "Probabilisti
     network = {"class_path": "probseg.networks.UNet", "init_args": unet}
     arguments: dict[str, Any] = {"network": network, "draws": 4}
     if family == "ProbabilisticUNet":
-        arguments |= {"num_classes": classes, "encoder_channels": [4], "hidden": 4, "dimensions": dimensions}
+        arguments |= {"encoder_channels": [4], "hidden": 4}
     model = build_model({"class_path": f"probseg.models.{family}", "init_args": arguments})
     model.bind(info)
     with torch.no_grad():

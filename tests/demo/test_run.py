@@ -47,7 +47,7 @@ def test_a_failed_training_names_its_log_and_ends_the_other_lane(tmp_path: Path,
             return subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
 
     monkeypatch.setattr(run, "_start", start)
-    with pytest.raises(ProbsegError, match="E_DEMO.*lane-0.txt"):
+    with pytest.raises(ProbsegError, match=r"E_DEMO.*lane-0\.txt"):
         run.run_demo(tmp_path)
 
 
