@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for line in finding.lines:
         print(line)
-    print(f"sound, with {len(codes)} warnings" if codes else "sound")
+    count = f"{len(codes)} warning{'s' if len(codes) > 1 else ''}"
+    print(f"sound, with {count}" if codes else "sound")
     if finding.next:
         print(f"next: {finding.next}")
     return 0

@@ -266,8 +266,8 @@ def test_a_wrong_setting_is_one_line_and_leaves_nothing(fit, tmp_path: Path, wor
         ("trainer: {max_epochs: three}\n", "E_SCHEMA"),
         ("model: {class_path: torch.nn.Linear}\n", "E_SCHEMA"),
         ("model: {class_path: nowhere.Model}\n", "E_SCHEMA"),
-        ("trainer: [unclosed\n", "E_SCHEMA"),
-        ("trainer: !!python/object/apply:os.mkdir [made-by-yaml]\n", "E_SCHEMA"),
+        ("trainer: [unclosed\n", "E_PARSE"),
+        ("trainer: !!python/object/apply:os.mkdir [made-by-yaml]\n", "E_PARSE"),
     ],
 )
 def test_a_wrong_config_file_is_one_line(fit, tmp_path: Path, monkeypatch, text: str, code: str):
