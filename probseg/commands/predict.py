@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="of a dataset, only these splits")
+    parser.add_argument("--site", nargs="+", help="of a dataset, only these sites")
     parser.add_argument("--series", metavar="NAME", help="of a DICOM folder with several series, the one to read")
     parser.add_argument("--draws", type=int, metavar="N", help="draws a scan (default: as the model was validated)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     check_out(args.out, args.overwrite)
     model = load_model(args.run)
     assert model.info is not None  # load_model binds it
-    scans = scans_of(args.inputs, model.info.dimensions, args.split, args.series)
+    scans = scans_of(args.inputs, model.info.dimensions, args.split, args.series, args.site)
     settings = _settings(args, model)
     checkpoint = best_checkpoint(args.run) if args.run.is_dir() else args.run
     writer = PredictionWriter(args.out, args.overwrite)
@@ -167,5 +168,6 @@ def _next(args: argparse.Namespace, writer: PredictionWriter) -> str:
         return f"look at {args.out / writer.written[0] / 'preview.png'}"
     command = ["probseg", "predict", str(args.run), *args.inputs, "--readings", str(min(8, writer.draws or 1))]
     command += ["--split", *args.split] if args.split else []
+    command += ["--site", *args.site] if args.site else []
     command += ["--series", args.series] if args.series else []
     return shlex.join([*command, "--out", f"{args.out}-readings"])

@@ -83,7 +83,11 @@ def is_dataset(text: str) -> bool:
 
 
 def scans_of(
-    inputs: Sequence[str], dimensions: int, split: Collection[str] | None = None, series: str | None = None
+    inputs: Sequence[str],
+    dimensions: int,
+    split: Collection[str] | None = None,
+    series: str | None = None,
+    site: Collection[str] | None = None,
 ) -> list[Scan]:
     """The scans that inputs stand for; nothing but lists of cases is read yet.
 
@@ -91,21 +95,24 @@ def scans_of(
         inputs: each a DICOM folder or file, a NIfTI file, or a dataset.
         dimensions: 3 to read volumes, 2 to read single images.
         split: of datasets take only these splits.
+        site: of datasets take only these sites.
         series: of DICOM folders read this series.
 
     Raises:
         ProbsegError: E_FILE_MISSING for a path that does not exist, E_NDIM for a dataset of other dimensions, E_USAGE
-            for ``split`` or ``series`` where no input takes it, and the codes of `open_dataset`.
+            for ``split``, ``site`` or ``series`` where no input takes it, and the codes of `open_dataset`.
     """
     kinds = [is_dataset(text) for text in inputs]
-    if split and not all(kinds):
-        raise ProbsegError("E_USAGE", f"--split is for datasets, but '{inputs[kinds.index(False)]}' is a scan")
+    if (split or site) and not all(kinds):
+        raise ProbsegError(
+            "E_USAGE", f"--{'split' if split else 'site'} is for datasets, but '{inputs[kinds.index(False)]}' is a scan"
+        )
     if series is not None and any(kinds):
         raise ProbsegError("E_USAGE", f"--series is for DICOM folders, but '{inputs[kinds.index(True)]}' is a dataset")
     found: list[Scan] = []
     for text, dataset in zip(inputs, kinds, strict=True):
         if dataset:
-            found += dataset_scans(open_dataset(text).select(splits=split), dimensions)
+            found += dataset_scans(open_dataset(text).select(splits=split, sites=site), dimensions)
         else:
             found.append(_single(Path(text), dimensions, series))
     return list(_named(found))

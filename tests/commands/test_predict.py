@@ -201,6 +201,14 @@ def test_a_dataset_gives_a_folder_a_case(run: Path, dataset: Path, tmp_path: Pat
     assert {r["case_id"] for r in table(out / "volumes.csv")} == set(names)
 
 
+def test_a_site_of_a_dataset(run: Path, dataset: Path, tmp_path: Path) -> None:
+    opened = open_dataset(dataset)
+    site = opened.records[0].site
+    assert main(["predict", str(run), str(dataset), "--site", site, "--out", str(tmp_path / "out")]) == 0
+    done = {r["case_id"] for r in table(tmp_path / "out" / "volumes.csv")}
+    assert done == {r.case_id for r in opened.records if r.site == site}
+
+
 def test_masks_are_neither_needed_nor_read(run: Path, dataset: Path, tmp_path: Path) -> None:
     blind = tmp_path / "blind"
     shutil.copytree(dataset, blind, ignore=shutil.ignore_patterns("masks"))
@@ -325,6 +333,8 @@ def test_the_lightning_form_writes_the_same(run: Path, dataset: Path, tmp_path: 
         (["{run}", "{scan}", "--split", "test"], "E_USAGE"),
         (["{run}", "{dataset}", "--series", "x"], "E_USAGE"),
         (["{run}", "{dataset}", "--split", "train"], "E_NO_CASES"),
+        (["{run}", "{scan}", "--site", "north"], "E_USAGE"),
+        (["{run}", "{dataset}", "--site", "nowhere"], "E_UNKNOWN_SITE"),
         (["{run}", "lidc-sample"], "E_NDIM"),
         (["{run}", "{scan}", "--draws", "0"], "E_USAGE"),
         (["{run}", "{scan}", "--batch-size", "0"], "E_USAGE"),
