@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, RandomSampler, WeightedRandomSampler
-from torch.utils.data import Dataset as TorchDataset
 
 from probseg.batch import collate
-from probseg.case import Case
 from probseg.data.examples import Examples
 from probseg.data.transforms import Transform
 from probseg.data.weights import Weights
@@ -22,7 +20,7 @@ from probseg.progress import followed
 from probseg.records import Dataset, DatasetInfo
 from probseg.store import Store, has_store, prepared
 
-__all__ = ["Cases", "MultiRaterData"]
+__all__ = ["MultiRaterData"]
 
 
 class MultiRaterData(LightningDataModule):
@@ -164,25 +162,3 @@ class MultiRaterData(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         """Whole images of ``test``."""
         return self._whole("test")
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """Whole cases of ``test``, one at a time."""
-        return DataLoader(Cases(self.part("test")), batch_size=None)
-
-
-class Cases(TorchDataset[Case]):
-    """Whole cases, each read when it is asked for.
-
-    Args:
-        dataset: the cases.
-    """
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> Case:
-        """One case."""
-        return self._dataset.load(self._dataset.records[index])

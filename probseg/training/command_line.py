@@ -159,7 +159,7 @@ class TrainingCLI(LightningCLI):
             "epochs": self._reached[1],
             "steps": self._reached[0],
             "seed": self._settings.seed_everything,
-            "warm_start": _warm_start_of(self.model),
+            "warm_start": self.model.warm_start,
             "threads": torch.get_num_threads(),
         }
         write_text(self.run / "training.json", json.dumps(record, indent=2) + "\n")
@@ -323,10 +323,6 @@ class RunConfig(SaveConfigCallback):
         """Only for fit, and for an ensemble that is composed of members that were fitted apart."""
         if stage == "fit" or self.composing:
             super().setup(trainer, pl_module, stage)
-
-
-def _warm_start_of(model: Any) -> str | None:
-    return getattr(model, "warm_start", None)
 
 
 def _as_arguments(subcommand: str, settings: Any) -> dict[str, Any]:

@@ -34,9 +34,6 @@ def test_loaders(data):
     again = list(data.test_dataloader())
     assert all(torch.equal(a.image, b.image) for a, b in zip(whole, again, strict=True))
     assert train[0].masks.shape[1] == 4
-    case = next(iter(data.predict_dataloader()))
-    assert len(case.masks) == 4
-    assert len(data.predict_dataloader()) == len(data.part("test"))
 
 
 def test_only_training_is_cropped_and_changed():
