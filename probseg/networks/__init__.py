@@ -1,14 +1,23 @@
 """Networks: an image in, logits (or the parameters of a Gaussian) out, and nothing else.
 
 Any network of another library goes in by its class path. A family that needs features asks for the two parts of
-`FeatureNetwork`, which `UNet` has.
+`FeatureNetwork`, which `UNet` has; one that trains coarser levels asks for `DeepNetwork`.
 """
 
 from __future__ import annotations
 
+from probseg.networks.deep import coarsened, level_weights
 from probseg.networks.gaussian import GaussianEncoder
 from probseg.networks.latent import LatentCombiner
-from probseg.networks.protocol import FeatureNetwork
+from probseg.networks.protocol import DeepNetwork, FeatureNetwork
 from probseg.networks.unet import UNet
 
-__all__ = ["FeatureNetwork", "GaussianEncoder", "LatentCombiner", "UNet"]
+__all__ = [
+    "DeepNetwork",
+    "FeatureNetwork",
+    "GaussianEncoder",
+    "LatentCombiner",
+    "UNet",
+    "coarsened",
+    "level_weights",
+]

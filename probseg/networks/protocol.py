@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["FeatureNetwork"]
+__all__ = ["DeepNetwork", "FeatureNetwork"]
 
 
 @runtime_checkable
@@ -30,3 +30,25 @@ class FeatureNetwork(Protocol):
 
     def head(self, features: Tensor, space: tuple[int, ...]) -> Tensor:
         """Features to logits ``(batch, classes, *space)`` of the image's size."""
+
+
+@runtime_checkable
+class DeepNetwork(Protocol):
+    """A network whose coarser decoder levels can be trained, too: deep supervision (Lee et al. 2015, arXiv:1409.5185).
+
+    A family's loss asks for all levels in training and for the network's own answer everywhere else. Without deep
+    supervision ``deep_logits`` gives the one finest level, so that a loss needs no case for it:
+
+        levels = network.deep_logits(image) if isinstance(network, DeepNetwork) else [network(image)]
+        terms = [loss(logits, coarsened(labels, k, d), coarsened(rated, k, d)) for k, logits in enumerate(levels)]
+        total = sum(w * term for w, term in zip(level_weights(len(levels)), terms))
+
+    with `probseg.networks.coarsened` and `probseg.networks.level_weights`; draw a random rater before, once for all
+    levels.
+    """
+
+    def deep_logits(self, image: Tensor) -> list[Tensor]:
+        """Logits of each decoder level, finest first.
+
+        Entry 0 is ``forward(image)``; entry k has shape ``(batch, classes, *ceil(space / 2**k))``.
+        """
