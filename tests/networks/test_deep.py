@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -28,4 +30,4 @@ def test_sizes_are_rounded_up(space, level):
 def test_weights_halve_and_sum_to_one(levels):
     weights = level_weights(levels)
     assert sum(weights) == pytest.approx(1)
-    assert all(a == pytest.approx(2 * b) for a, b in zip(weights, weights[1:], strict=False))
+    assert all(a == pytest.approx(2 * b) for a, b in pairwise(weights))
