@@ -3,10 +3,20 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+import scipy.stats
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from probseg.analysis.bootstrap import bootstrap, bootstrap_mean, patient_weights, ratio
+from probseg.analysis.bootstrap import (
+    bca_levels,
+    bootstrap,
+    bootstrap_columns,
+    bootstrap_mean,
+    patient_weights,
+    ratio,
+)
+from probseg.errors import ProbsegError
 
 
 def test_the_value_is_the_figure_and_n_counts_cases():
@@ -73,3 +83,79 @@ def test_a_thousand_samples_of_a_thousand_cases_take_no_time():
     start = time.perf_counter()
     bootstrap(statistics, patients, lambda sums: sums[..., 0] / sums[..., 1])
     assert time.perf_counter() - start < 1.0
+
+
+def test_bca_by_hand():
+    # Draws 1..9 about 5 with nothing skew: half of what equals the value counts as below, so z0 = 0, and the levels
+    # are those of the percentile interval.
+    drawn, even = np.arange(1.0, 10.0), np.array([4.0, 5.0, 6.0])
+    assert bca_levels(5.0, drawn, even) == (pytest.approx(0.025), pytest.approx(0.975))
+    # Jackknife values 0, 0, 3 have mean 1: influence 1, 1, -2, so a = (1 + 1 - 8) / (6 (1 + 1 + 4)^1.5) = -0.06804.
+    a, z = -0.0680414, 1.959964
+    low, high = bca_levels(5.0, drawn, np.array([0.0, 0.0, 3.0]))
+    assert low == pytest.approx(norm.cdf(-z / (1 + a * z)), abs=1e-6)
+    assert high == pytest.approx(norm.cdf(z / (1 - a * z)), abs=1e-6)
+
+
+def test_bca_of_what_does_not_vary_has_no_width():
+    interval = bootstrap_mean(np.full(8, 0.1), np.arange(8), method="bca")
+    assert (interval.low, interval.high) == (pytest.approx(0.1), pytest.approx(0.1))
+
+
+def test_an_interval_of_another_kind_is_refused():
+    with pytest.raises(ProbsegError, match="E_ARGUMENT"):
+        bootstrap_mean([1.0, 2.0], ["a", "b"], method="normal")  # type: ignore[arg-type]
+
+
+@pytest.mark.oracle
+@given(st.integers(0, 1000), st.integers(4, 40))
+@settings(max_examples=25, deadline=None)
+def test_bca_equals_scipy_where_each_patient_has_one_case(seed, n):
+    """The same draws, so the same interval, for a mean and for a ratio of sums."""
+    rng = np.random.default_rng(seed)
+    top, bottom = rng.gamma(0.7, size=n), rng.gamma(3.0, size=n)
+    weights = patient_weights(n, 500, seed) / n
+    for columns, figure, statistic in (
+        (np.stack([top, np.ones(n)], axis=1), ratio, lambda x, axis: x.mean(axis=axis)),
+        (np.stack([top, bottom], axis=1), ratio, lambda x, y, axis: x.mean(axis=axis) / y.mean(axis=axis)),
+    ):
+        data = (top,) if np.all(columns[:, 1] == 1) else (top, bottom)
+        drawn = ratio(weights @ columns)
+        known = scipy.stats.bootstrap(data, statistic, n_resamples=2, paired=len(data) > 1, method="percentile", rng=0)
+        known.bootstrap_distribution = drawn
+        expected = scipy.stats.bootstrap(
+            data, statistic, n_resamples=0, paired=len(data) > 1, method="BCa", bootstrap_result=known, vectorized=True
+        ).confidence_interval
+        found = bootstrap(columns, np.arange(n), figure, samples=500, seed=seed, method="bca")
+        assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+def test_bca_misses_a_skewed_mean_on_either_side_alike():
+    rng = np.random.default_rng(7)
+    above, below = {"bca": 0, "percentile": 0}, {"bca": 0, "percentile": 0}
+    for k in range(400):
+        values = np.repeat(rng.exponential(size=15), 2)
+        for method in ("bca", "percentile"):
+            interval = bootstrap_mean(values, np.repeat(np.arange(15), 2), 400, k, method)  # type: ignore[arg-type]
+            above[method] += interval.high < 1.0
+            below[method] += interval.low > 1.0
+    # Percentile intervals of a skewed mean end too soon above, and BCa's corrects for skewness.
+    assert above["bca"] < above["percentile"]
+    assert above["bca"] - below["bca"] < (above["percentile"] - below["percentile"]) / 1.5
+
+
+@given(st.integers(0, 50))
+@settings(max_examples=10, deadline=None)
+def test_many_figures_at_once_are_each_as_alone(seed):
+    rng = np.random.default_rng(seed)
+    statistics = rng.random((12, 5, 2))
+    statistics[rng.random((12, 5)) < 0.2] = np.nan
+    patients = rng.integers(5, size=12)
+    for method in ("percentile", "bca"):
+        together = bootstrap_columns(statistics, patients, ratio, 200, seed, method)
+        for j, interval in enumerate(together):
+            alone = bootstrap(statistics[:, j], patients, ratio, 200, seed, method)
+            assert (interval.value, interval.low, interval.high) == pytest.approx(
+                (alone.value, alone.low, alone.high), nan_ok=True
+            )
+            assert interval.n == alone.n
