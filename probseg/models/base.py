@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from pytorch_lightning import LightningModule
@@ -22,6 +22,15 @@ from probseg.models.targets import AverageRaters, TargetStrategy
 from probseg.records import DatasetInfo
 
 __all__ = ["SegmentationModule"]
+
+
+@runtime_checkable
+class Budget(Protocol):
+    """A callback that ends the training when its share is spent."""
+
+    @property
+    def share(self) -> float:
+        """Share of the training that is over, from 0."""
 
 
 class SegmentationModule(LightningModule, ABC):
@@ -195,6 +204,10 @@ class SegmentationModule(LightningModule, ABC):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's connector
             if isinstance(callback, Timer) and callback._duration:
                 done = max(done, callback.time_elapsed() / callback._duration)
+            elif isinstance(callback, Budget):
+                done = max(done, callback.share)
+        if trainer.world_size > 1:  # the processes' clocks differ, and their learning rates must not
+            done = trainer.strategy.broadcast(done)
         return min(done, 1.0)
 
     def _rate(self, progress: float) -> float:

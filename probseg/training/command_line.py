@@ -29,6 +29,7 @@ from probseg.io.tables import write_csv
 from probseg.models import Ensemble, SegmentationModule
 from probseg.models.checkpoints import best_checkpoint, describe, load_weights, read_checkpoint
 from probseg.results import example_positions, write_examples, write_results
+from probseg.training.last_checkpoint import LastCheckpoint
 from probseg.training.run_folder import clear_run, family_name, folder_of_config
 
 __all__ = ["TrainingCLI", "run_training"]
@@ -63,11 +64,12 @@ class TrainingCLI(LightningCLI):
             help="Also log to this Weights & Biases project; offline if need be.",
         )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "validation/nll",
                 "checkpoint.mode": "min",
-                "checkpoint.save_last": True,
+                "checkpoint.save_last": False,
                 "checkpoint.filename": "best",
                 "checkpoint.auto_insert_metric_name": False,
                 "checkpoint.enable_version_counter": False,
@@ -93,7 +95,7 @@ class TrainingCLI(LightningCLI):
             settings.data.root = str(Path(settings.data.root).resolve())
             settings.data.store = settings.data.store and str(Path(settings.data.store).resolve())
         settings.out = str(self.run)
-        settings.checkpoint.dirpath = str(self.run / "checkpoints")
+        settings.checkpoint.dirpath = settings.last.dirpath = str(self.run / "checkpoints")
         settings.trainer.default_root_dir = str(self.run)
         taken = any((self.run / "checkpoints").glob("*.ckpt"))
         if self.subcommand == "fit" and taken and not settings.overwrite and not settings.ckpt_path:
