@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.patterns import vote_patterns
 
-__all__ = ["complete_agreement", "rater_entropy", "union_of_foreground", "votes"]
+__all__ = ["complete_agreement", "entropy_of_counts", "rater_entropy", "union_of_foreground", "votes"]
 
 
 def votes(masks: NDArray, num_classes: int, rated: NDArray | None = None) -> NDArray[np.int64]:
@@ -34,7 +34,12 @@ def rater_entropy(masks: NDArray, num_classes: int, rated: NDArray | None = None
         >>> rater_entropy(np.array([[1, 1, 0], [1, 0, 0]]), 2).round(3).tolist()
         [0.0, 0.693, 0.0]
     """
-    counts = votes(masks, num_classes, rated)
+    found = vote_patterns(masks, num_classes, rated)
+    return entropy_of_counts(votes(found.labels, num_classes))[found.which]
+
+
+def entropy_of_counts(counts: NDArray) -> NDArray[np.float64]:
+    """Entropy of ``(classes, ...)`` counts of votes, over the first axis, in nats; NaN for fewer than two votes."""
     total = counts.sum(axis=0)
     share = counts / np.maximum(total, 1)
     terms = np.zeros(share.shape)

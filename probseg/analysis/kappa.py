@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from probseg.analysis.entropy import votes
 from probseg.analysis.patterns import vote_patterns
 
-__all__ = ["alpha_of_counts", "cohen_kappa", "fleiss_kappa", "kappa_of_counts", "krippendorff_alpha"]
+__all__ = [
+    "alpha_of_coincidences",
+    "alpha_of_counts",
+    "cohen_kappa",
+    "coincidences",
+    "fleiss_kappa",
+    "kappa_of_coincidences",
+    "kappa_of_counts",
+    "kappa_of_joint",
+    "krippendorff_alpha",
+]
 
 
 def _beyond_chance(observed: float, expected: float) -> float:
@@ -45,8 +55,63 @@ def cohen_kappa(a: NDArray, b: NDArray) -> float:
         return math.nan
     labels, index = np.unique(np.stack([a.ravel(), b.ravel()]), return_inverse=True)
     first, second = index.reshape(2, -1)
-    table = np.bincount(first * len(labels) + second, minlength=len(labels) ** 2).reshape(len(labels), -1) / a.size
-    return _beyond_chance(float(np.trace(table)), float(table.sum(axis=0) @ table.sum(axis=1)))
+    return kappa_of_joint(
+        np.bincount(first * len(labels) + second, minlength=len(labels) ** 2).reshape(len(labels), -1)
+    )
+
+
+def kappa_of_joint(table: NDArray) -> float:
+    """Cohen's kappa of a table ``(classes, classes)`` of how many voxels one calls i and the other j; NaN likewise."""
+    total = float(table.sum())
+    if total == 0.0:
+        return math.nan
+    share = table / total
+    return _beyond_chance(float(np.trace(share)), float(share.sum(axis=0) @ share.sum(axis=1)))
+
+
+def coincidences(counts: NDArray, voxels: NDArray | None = None) -> NDArray[np.float64]:
+    """Krippendorff's coincidence table ``(classes, classes)``: how often two votes on one voxel go together.
+
+    ``o_ck = sum over voxels of n_c (n_k - [c = k]) / (m - 1)``, ``m`` the votes on a voxel and ``n_c`` those for c, so that
+    a voxel weighs by its votes. Tables of parts of an image, and of images, add up.
+
+    Args:
+        counts: ``(units, classes)`` votes; a unit with fewer than two says nothing and is left out.
+        voxels: ``(units,)`` how often each row occurs, None once.
+    """
+    counts = counts.astype(np.float64)
+    weight = np.ones(len(counts)) if voxels is None else voxels.astype(np.float64)
+    total = counts.sum(axis=1)
+    weight = np.divide(weight, total - 1.0, out=np.zeros(len(weight)), where=total >= 2)
+    weighed = counts * weight[:, None]
+    return weighed.T @ counts - np.diag(weighed.sum(axis=0))
+
+
+def alpha_of_coincidences(table: NDArray[np.float64]) -> float:
+    """Krippendorff's alpha of a table of `coincidences`; NaN for an empty one, or where one class is in use."""
+    usage = table.sum(axis=1)
+    total = float(usage.sum())
+    # Compared with what cannot be below two votes, because an empty table must not divide by nothing.
+    if total < 2.0:
+        return math.nan
+    differing = (total - float(np.trace(table))) / total
+    expected = (total**2 - float((usage**2).sum())) / (total * (total - 1.0))
+    return math.nan if expected <= 0.0 else 1.0 - differing / expected
+
+
+def kappa_of_coincidences(table: NDArray[np.float64]) -> float:
+    """Fleiss' kappa of a table of `coincidences` of voxels that all raters voted on; NaN likewise.
+
+    With the same raters on every voxel this is Fleiss (1971); summed over cases of different numbers of raters, each
+    voxel weighs by its votes.
+    """
+    total = float(table.sum())
+    if total == 0.0:
+        return math.nan
+    usage = table.sum(axis=1)
+    if np.count_nonzero(usage) < 2:
+        return math.nan
+    return _beyond_chance(float(np.trace(table)) / total, float((usage**2).sum()) / total**2)
 
 
 def kappa_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
@@ -54,16 +119,7 @@ def kappa_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
 
     ``voxels`` tells how often each row occurs, None once. NaN for no row, one rater, or one class in use.
     """
-    if len(counts) == 0:
-        return math.nan
-    weight = np.ones(len(counts)) if voxels is None else voxels / voxels.mean()
-    counts = counts.astype(np.float64)
-    raters = counts[0].sum()
-    if raters < 2:
-        return math.nan
-    observed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
-    share = weight @ counts / (weight.sum() * raters)
-    return _beyond_chance(float(weight @ observed / weight.sum()), float((share**2).sum()))
+    return kappa_of_coincidences(coincidences(counts, voxels))
 
 
 def fleiss_kappa(masks: NDArray, num_classes: int, region: NDArray | None = None) -> float:
@@ -93,18 +149,7 @@ def alpha_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
 
     ``voxels`` tells how often each row occurs, None once. NaN where no row has two votes, or one class is in use.
     """
-    counts = counts.astype(np.float64)
-    weight = np.ones(len(counts)) if voxels is None else voxels.astype(np.float64)
-    kept = counts.sum(axis=1) >= 2
-    if not kept.any():
-        return math.nan
-    pairable, weight = counts[kept], weight[kept]
-    raters, usage = pairable.sum(axis=1), weight @ pairable
-    total = usage.sum()
-    # Of each voxel's ordered pairs of votes, how many differ; a voxel weighs by its votes.
-    differing = weight @ ((raters**2 - (pairable**2).sum(axis=1)) / (raters - 1)) / total
-    expected = (total**2 - (usage**2).sum()) / (total * (total - 1))
-    return math.nan if expected == 0 else float(1.0 - differing / expected)
+    return alpha_of_coincidences(coincidences(counts, voxels))
 
 
 def krippendorff_alpha(masks: NDArray, rated: NDArray | None = None) -> float:

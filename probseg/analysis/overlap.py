@@ -19,6 +19,7 @@ __all__ = [
     "overlap_counts",
     "pairwise_dice",
     "structure_counts",
+    "structure_joint",
 ]
 
 # One block of one-hot maps stays within some tens of MB, and float32 counts stay exact (below 2^24).
@@ -144,3 +145,10 @@ def structure_counts(joint: NDArray[np.float64], membership: ArrayLike) -> Count
     member = np.asarray(membership)
     inside, decided = (member == 1).astype(np.float64), (member != -1).astype(np.float64)
     return Counts(*(np.asarray(x @ joint @ y) for x, y in ((inside, inside), (inside, decided), (decided, inside))))
+
+
+def structure_joint(joint: NDArray, membership: ArrayLike) -> NDArray[np.float64]:
+    """``(2, 2)``: a joint histogram of labels as outside and inside of one structure; arguments as for `structure_counts`."""
+    member = np.asarray(membership)
+    sides = np.stack([member == 0, member == 1]).astype(np.float64)
+    return np.asarray(sides @ joint @ sides.T)

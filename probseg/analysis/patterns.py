@@ -5,12 +5,16 @@ Whatever depends only on who gave which label to a voxel is computed once a comb
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Patterns", "vote_patterns"]
+__all__ = ["PatternTable", "Patterns", "vote_patterns"]
+
+# Voxels taken at a time, so that every intermediate array stays in the processor's cache.
+_BLOCK = 1 << 16
 
 
 class Patterns(NamedTuple):
@@ -27,6 +31,18 @@ class Patterns(NamedTuple):
     which: NDArray[np.unsignedinteger]
 
 
+class PatternTable(NamedTuple):
+    """`Patterns` without the image: all that is left of a case for any figure that does not ask where a voxel lies.
+
+    Attributes:
+        labels: ``(parties, combinations)`` dense labels; the number of labels stands for not rated.
+        voxels: ``(combinations,)`` number of voxels with each.
+    """
+
+    labels: NDArray[np.intp]
+    voxels: NDArray[np.intp]
+
+
 def vote_patterns(masks: NDArray, num_labels: int, rated: NDArray | None = None) -> Patterns:
     """Find the distinct columns of ``(raters, *space)`` label maps without sorting the voxels.
 
@@ -35,25 +51,74 @@ def vote_patterns(masks: NDArray, num_labels: int, rated: NDArray | None = None)
         num_labels: number of labels.
         rated: ``(raters, *space)`` booleans, None for everywhere.
 
+    Returns:
+        The combinations in lexical order, the first rater's label first.
+
     Example:
         >>> found = vote_patterns(np.array([[0, 1, 1, 0], [0, 1, 0, 0]]), 2)
         >>> found.labels.T.tolist(), found.voxels.tolist()
         ([[0, 0], [1, 0], [1, 1]], [2, 1, 1])
     """
+    space = masks.shape[1:]
+    flat = masks.reshape(len(masks), math.prod(space))
+    looked = None if rated is None else np.broadcast_to(rated, masks.shape).reshape(flat.shape)
+    # A place for every combination there could be, unless that is many more places than voxels.
+    if (num_labels + 1) ** len(masks) <= max(1 << 16, 4 * flat.shape[1]):
+        labels, voxels, which = _counted(flat, num_labels, looked)
+    else:
+        labels, voxels, which = _renumbered(flat, num_labels, looked)
+    return Patterns(labels, voxels, which.reshape(space))
+
+
+def _labels(mask: NDArray, num_labels: int, rated: NDArray | None) -> NDArray:
+    """Labels of some voxels of one rater, with ``num_labels`` for what is not rated."""
+    if rated is None and mask.size and 0 <= mask.min() and mask.max() < num_labels:
+        return mask
+    known = (mask >= 0) & (mask < num_labels)
+    return np.where(known if rated is None else known & rated, mask, num_labels)
+
+
+def _counted(
+    masks: NDArray, num_labels: int, rated: NDArray | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.unsignedinteger]]:
+    """Combinations as the digits of a number, counted in a table of all such numbers."""
+    raters, n = masks.shape
     base = num_labels + 1
-    code = np.zeros(masks.shape[1:], dtype=np.intp).ravel()
+    places = base**raters
+    code = np.empty(n, dtype=np.min_scalar_type(places - 1))
+    counts = np.zeros(places, dtype=np.intp)
+    for start in range(0, n, _BLOCK):
+        part = code[start : start + _BLOCK]
+        part[:] = 0
+        for k in range(raters):
+            looked = None if rated is None else rated[k, start : start + _BLOCK]
+            part *= base if k else 1
+            np.add(part, _labels(masks[k, start : start + _BLOCK], num_labels, looked), out=part, casting="unsafe")
+        counts += np.bincount(part, minlength=places)
+    present = np.flatnonzero(counts)
+    place = np.zeros(places, dtype=np.min_scalar_type(max(len(present) - 1, 0)))
+    place[present] = np.arange(len(present))
+    which = np.empty(n, dtype=place.dtype)
+    for start in range(0, n, _BLOCK):
+        np.take(place, code[start : start + _BLOCK], out=which[start : start + _BLOCK], mode="clip")
+    digits = [present // base ** (raters - 1 - k) % base for k in range(raters)]
+    return np.array(digits, dtype=np.intp).reshape(raters, len(present)), counts[present], which
+
+
+def _renumbered(
+    masks: NDArray, num_labels: int, rated: NDArray | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.unsignedinteger]]:
+    """The same where the numbers would be too many: renumbered after each rater, as small as combinations are few."""
+    base = num_labels + 1
+    code = np.zeros(masks.shape[1], dtype=np.intp)
     found = np.zeros((0, 1 if code.size else 0), dtype=np.intp)
     for k, mask in enumerate(masks):
-        label = np.where((mask < 0) | (mask > num_labels), num_labels, mask)
-        if rated is not None:
-            label[~np.broadcast_to(rated[k], mask.shape)] = num_labels
         code *= base
-        code += label.ravel()
-        # Renumbered after each rater, so that numbers stay as small as the combinations are few.
+        code += _labels(mask, num_labels, None if rated is None else rated[k])
         present, code = _renumber(code, found.shape[1] * base)
         found = np.concatenate([found[:, present // base], (present % base)[None]])
-    which = code.astype(np.min_scalar_type(found.shape[1])).reshape(masks.shape[1:])
-    return Patterns(found, np.bincount(code, minlength=found.shape[1]), which)
+    which = code.astype(np.min_scalar_type(max(found.shape[1] - 1, 0)))
+    return found, np.bincount(code, minlength=found.shape[1]), which
 
 
 def _renumber(code: NDArray[np.intp], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -8,7 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["MARGIN_MM", "MARGIN_PIXELS", "bounding_box", "dilated", "foreground", "union_region"]
+from probseg.errors import ProbsegError
+from probseg.labels import LabelSet
+
+__all__ = [
+    "MARGIN_MM",
+    "MARGIN_PIXELS",
+    "bounding_box",
+    "check_region",
+    "combination_region",
+    "dilated",
+    "foreground",
+    "union_region",
+]
 
 MARGIN_MM = 5.0
 MARGIN_PIXELS = 5.0
@@ -47,6 +59,32 @@ def foreground(masks: NDArray, num_classes: int, rated: NDArray | None = None) -
     """``space``: voxels that any mask of ``(raters, *space)`` calls a foreground class where it rated."""
     drawn = (masks > 0) & (masks < num_classes)
     return np.asarray((drawn if rated is None else drawn & rated).any(axis=0))
+
+
+def check_region(region: str, labels: LabelSet) -> str:
+    """The name of a region of `combination_region`; E_ARGUMENT, with those there are, for another."""
+    known = ("union", "whole", *labels.structures)
+    if region not in known:
+        raise ProbsegError("E_ARGUMENT", f"region '{region}' is none; the regions are {', '.join(known)}")
+    return region
+
+
+def combination_region(raters: NDArray[np.intp], labels: LabelSet, region: str = "union") -> NDArray[np.bool_]:
+    """``(combinations,)``: whether voxels of these labels lie in a declared region.
+
+    Args:
+        raters: ``(raters, combinations)`` dense labels; beyond the label set is not rated.
+        labels: the label set.
+        region: ``union``, what any rater certainly drew; ``whole``, everything, easy background included; or the name
+            of a class or group, such as the lung: what any rater certainly calls so.
+
+    Raises:
+        ProbsegError: E_ARGUMENT for another region.
+    """
+    if check_region(region, labels) == "whole":
+        return np.ones(raters.shape[1], dtype=bool)
+    inside = ~labels.admissible[:, 0] if region == "union" else labels.membership(region) == 1
+    return np.asarray(np.append(inside, False)[raters].any(axis=0))
 
 
 def union_region(
