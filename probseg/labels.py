@@ -136,7 +136,10 @@ class LabelSet:
 
     def membership(self, name: str) -> NDArray[np.int8]:
         """``(labels,)``: 1 where a dense label lies inside the class or group, 0 outside, -1 where both are open."""
-        inside = self.members(name)
+        return self.membership_of(self.members(name))
+
+    def membership_of(self, inside: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """The same of any set of leaf classes, ``(classes,)``."""
         some = (self.admissible & inside).any(axis=1)
         others = (self.admissible & ~inside).any(axis=1)
         return np.where(some & others, -1, some.astype(np.int8)).astype(np.int8)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["crps", "log_volume_ratios", "structure_voxels"]
+from probseg.labels import LabelSet
+
+__all__ = ["LungParts", "crps", "log_volume_ratios", "lung_parts", "structure_voxels"]
 
 
 def structure_voxels(label_counts: NDArray, membership: ArrayLike, complete: bool) -> float:
@@ -26,6 +29,32 @@ def structure_voxels(label_counts: NDArray, membership: ArrayLike, complete: boo
     if not complete or label_counts[member == -1].any():
         return math.nan
     return float(label_counts[member == 1].sum())
+
+
+class LungParts(NamedTuple):
+    """Which leaf classes make up the lung, and which of them are well aerated; both ``(classes,)`` booleans.
+
+    ``aerated`` is None where the label set has no ``opacity``: nothing then says what is not aerated.
+    """
+
+    whole: NDArray[np.bool_]
+    aerated: NDArray[np.bool_] | None
+
+
+def lung_parts(labels: LabelSet) -> LungParts | None:
+    """The lung of a label set: its class or group ``lung`` (or ``lungs``), with ``opacity`` where that lies outside.
+
+    Some label sets count an opacity to the lung and some do not. The lung that percentages are of is what both make
+    together, and well-aerated lung is lung without opacity. None where lung is not labelled.
+    """
+    lung = next((s for s in labels.structures if s.casefold() in ("lung", "lungs")), None)
+    if lung is None:
+        return None
+    members = labels.members(lung)
+    if "opacity" not in labels.structures:
+        return LungParts(members, None)
+    opacity = labels.members("opacity")
+    return LungParts(members | opacity, members & ~opacity)
 
 
 def log_volume_ratios(volumes: NDArray[np.float64]) -> NDArray[np.float64]:
