@@ -56,6 +56,8 @@ def open_dataset(path: str | Path) -> Dataset:
         raise ProbsegError("E_FILE_MISSING", f"'{root}' has no dataset.yaml and is not a folder of one NPZ stack")
     data = _read_yaml(description)
     info = DatasetInfo.from_dict(data)
+    if info.raters:
+        raise ProbsegError("E_SCHEMA", "raters in dataset.yaml has the one key 'stable'; cases.csv names the raters")
     if "stack" in data:
         return replace(_open_stack(_inside(root, str(data["stack"])), info), path=root)
     records = _read_cases(root / "cases.csv", not info.annotations_only)

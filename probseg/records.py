@@ -46,6 +46,8 @@ class DatasetInfo:
             reported of a single rater.
         note: a sentence that reports show, for example an attribution.
         annotations_only: whether the source had no images. Agreement can be measured; a model cannot be fitted.
+        raters: names of the raters that a model learns from, where they are stable; a rater's number in a batch is the
+            position here. Empty where nobody has listed them, as in ``dataset.yaml``, whose raters stand in its cases.
     """
 
     name: str
@@ -55,6 +57,7 @@ class DatasetInfo:
     stable_raters: bool = True
     note: str = ""
     annotations_only: bool = False
+    raters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.dimensions, int) or self.dimensions not in (2, 3):
@@ -62,6 +65,8 @@ class DatasetInfo:
         low, high = self.window
         if not (np.isfinite([low, high]).all() and low < high):
             raise ProbsegError("E_SCHEMA", f"window must be two rising numbers, but is {[low, high]}")
+        if len(set(self.raters)) < len(self.raters) or (self.raters and not self.stable_raters):
+            raise ProbsegError("E_SCHEMA", f"dataset '{self.name}' can list stable raters only, and each of them once")
 
     def normalise(self, image: NDArray) -> NDArray[np.float32]:
         """Intensities to 0..1 through the window, clipped."""
@@ -76,7 +81,7 @@ class DatasetInfo:
             "dimensions": self.dimensions,
             "labels": self.labels.to_dict(),
             "window": [float(v) for v in self.window],
-            "raters": {"stable": self.stable_raters},
+            "raters": {"stable": self.stable_raters, **({"names": list(self.raters)} if self.raters else {})},
         }
         out |= {"note": self.note} if self.note else {}
         return out | ({"annotations_only": True} if self.annotations_only else {})
@@ -97,9 +102,12 @@ class DatasetInfo:
         if (
             not isinstance(raters, Mapping)
             or not isinstance(raters.get("stable", True), bool)
-            or set(raters) - {"stable"}
+            or set(raters) - {"stable", "names"}
         ):
             raise ProbsegError("E_SCHEMA", f"raters in {where} has the one key 'stable', true or false")
+        names = raters.get("names", [])
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+            raise ProbsegError("E_SCHEMA", f"names of raters in {where} must be a list of texts")
         if not all(isinstance(data.get(key, ""), str) for key in ("name", "note")):
             raise ProbsegError("E_SCHEMA", f"name and note in {where} must be texts; put them in quotes")
         if not isinstance(data.get("annotations_only", False), bool):
@@ -114,6 +122,7 @@ class DatasetInfo:
             raters.get("stable", True),
             data.get("note", ""),
             data.get("annotations_only", False),
+            tuple(names),
         )
 
 
@@ -202,6 +211,17 @@ class Dataset:
                 f"{sorted(sites or [])}; its splits are {have}",
             )
         return replace(self, records=tuple(kept))
+
+    def with_known_raters(self, split: str = "train", sites: Collection[str] | None = None) -> Dataset:
+        """The dataset whose description lists, sorted, the raters of one split, from whom a model can learn.
+
+        Every rater of the dataset where the split has no case; nobody where the raters are not stable.
+        """
+        if not self.info.stable_raters:
+            return self
+        of_split = [r for r in self.records if r.split == split and (sites is None or r.site in sites)]
+        names = {x.rater for r in of_split or self.records for x in r.readings}
+        return replace(self, info=replace(self.info, raters=tuple(sorted(names))))
 
     def require_images(self) -> Dataset:
         """The dataset itself; E_NO_IMAGE where it holds annotations only."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -39,6 +41,8 @@ DATASET = Dataset(INFO, RECORDS, load)
 
 def test_a_description_comes_back_through_yaml():
     assert DatasetInfo.from_dict(yaml.safe_load(yaml.safe_dump(INFO.to_dict()))) == INFO
+    named = replace(INFO, stable_raters=True, raters=("Ann", "Ben"))
+    assert DatasetInfo.from_dict(yaml.safe_load(yaml.safe_dump(named.to_dict()))) == named
     assert "note" not in DatasetInfo("n", 2, LabelSet.binary("x"), (0, 1)).to_dict()
 
 
@@ -72,6 +76,11 @@ FAULTS = {
     "raters as text": {"raters": "stable"},
     "raters unknown": {"raters": {"named": True}},
     "stable as text": {"raters": {"stable": "yes"}},
+    "names as text": {"raters": {"names": "Ann"}},
+    "a name that is a number": {"raters": {"names": ["Ann", 3]}},
+    "a name that is empty": {"raters": {"names": [""]}},
+    "a name twice": {"raters": {"names": ["Ann", "Ann"]}},
+    "names of raters who change": {"raters": {"stable": False, "names": ["Ann"]}},
     "name as list": {"name": [1]},
     "note as number": {"note": 3},
 }
@@ -144,3 +153,12 @@ def test_choices_that_leave_nothing():
         DATASET.select(splits=["validation"])
     with pytest.raises(ProbsegError, match="E_UNKNOWN_RATER: no rater is called 'Dan'; there are Ann, Ben, Cleo"):
         DATASET.select(exclude=["Dan"])
+
+
+def test_the_raters_that_a_model_can_learn_from_are_those_of_its_training_cases():
+    stable = replace(DATASET, info=replace(INFO, stable_raters=True))
+    assert stable.with_known_raters().info.raters == ("Ann", "Ben")
+    assert stable.with_known_raters(sites=["y"]).info.raters == ("Ben",)
+    assert stable.with_known_raters("test").info.raters == ("Ann", "Cleo")
+    assert stable.with_known_raters("validation").info.raters == ("Ann", "Ben", "Cleo")  # nobody trains
+    assert DATASET.with_known_raters() is DATASET  # who is not stable is not known

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, RandomSampler, WeightedRandomSampler
 from probseg.batch import collate
 from probseg.data.examples import Examples
 from probseg.data.transforms import Transform
+from probseg.data.virtual_raters import VirtualRater, check_names
 from probseg.data.weights import Weights
 from probseg.errors import ProbsegError
 from probseg.manifest import open_dataset
@@ -45,6 +46,8 @@ class MultiRaterData(LightningDataModule):
         store: folder of the prepared store; None for the dataset's own.
         num_workers: loader processes; 0 loads in the training process, which small images do best. As many make the
             store.
+        virtual_raters: what is fused of all masks of a case, such as `probseg.data.virtual_raters.Staple`, for targets
+            that ask for it by name; training only.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class MultiRaterData(LightningDataModule):
         weights: Weights | None = None,
         store: str | None = None,
         num_workers: int = 0,
+        virtual_raters: list[VirtualRater] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1 or not 0 <= foreground <= 1 or (epoch_length is not None and epoch_length < 1):
@@ -72,7 +76,9 @@ class MultiRaterData(LightningDataModule):
             raise ProbsegError(
                 "E_SCHEMA", f"num_workers must be at least 0 and crop positive, but are {num_workers}, {crop}"
             )
-        self.dataset = open_dataset(root).require_images()
+        self.dataset = open_dataset(root).require_images().with_known_raters("train", sites)
+        self.virtual_raters = tuple(virtual_raters or ())
+        check_names(self.virtual_raters, self.dataset.raters)
         self.batch_size = batch_size
         self.slices = slices
         self.crop = crop
@@ -96,6 +102,8 @@ class MultiRaterData(LightningDataModule):
         """Make the store in one process, before the others open it."""
         if has_store(self.dataset):
             _ = self.store
+            if self.virtual_raters and self.trainer is not None and self.trainer.training:
+                _ = self.examples("train")
 
     @cached_property
     def store(self) -> Store | None:
@@ -121,6 +129,7 @@ class MultiRaterData(LightningDataModule):
                 self.foreground,
                 self.transforms if training else (),
                 self.store,
+                self.virtual_raters if training else (),
             )
         return self._made[split]
 

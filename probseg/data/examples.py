@@ -9,6 +9,7 @@ from torch.utils.data import Dataset as TorchDataset
 from probseg.batch import Example
 from probseg.data.sources import Entry, ExampleSource, InMemory, InStore
 from probseg.data.transforms import Transform
+from probseg.data.virtual_raters import VirtualRater
 from probseg.errors import ProbsegError
 from probseg.records import Dataset
 from probseg.store import Store
@@ -27,6 +28,7 @@ class Examples(TorchDataset[Example]):
         foreground: share of the patches that are placed on a voxel that some rater drew.
         transforms: applied in order after cropping.
         store: where examples are read from, one by one; None reads all cases at once and keeps them in memory.
+        virtual: virtual raters of each case; see `probseg.data.virtual_raters`.
 
     Attributes:
         patient_ids: number of a patient to its name.
@@ -41,6 +43,7 @@ class Examples(TorchDataset[Example]):
         foreground: float = 0.5,
         transforms: Sequence[Transform] = (),
         store: Store | None = None,
+        virtual: Sequence[VirtualRater] = (),
     ) -> None:
         if slices and dataset.info.dimensions == 2:
             raise ProbsegError("E_SCHEMA", f"data.slices is for volumes, but dataset '{dataset.info.name}' has images")
@@ -49,7 +52,9 @@ class Examples(TorchDataset[Example]):
         self.transforms = tuple(transforms)
         self.patient_ids = {number: name for name, number in patients.items()}
         self._source: ExampleSource = (
-            InMemory(dataset, patients, slices) if store is None else InStore(store, dataset.records, patients, slices)
+            InMemory(dataset, patients, slices, virtual)
+            if store is None
+            else InStore(store, dataset, patients, slices, virtual)
         )
 
     def __len__(self) -> int:

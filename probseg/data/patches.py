@@ -31,7 +31,8 @@ class _Marked(Voxels):
     """The voxels of an array of booleans that are true."""
 
     def __init__(self, example: Example) -> None:
-        drawn = ((example.masks > 0) & example.rated).any(dim=0).numpy()
+        real = slice(0, example.num_raters)  # what is fused of the raters draws nothing of its own
+        drawn = ((example.masks[real] > 0) & example.rated[real]).any(dim=0).numpy()
         self._flat = np.flatnonzero(drawn)
         self._space = drawn.shape
 

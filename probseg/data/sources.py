@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probseg.batch import Example
+from probseg.batch import NOBODY, Example
 from probseg.case import Case, Geometry
 from probseg.data.patches import Voxels, cut, pad_to, place_patch, random_patch
+from probseg.data.stored_virtual import StoredVirtual
+from probseg.data.virtual_raters import VirtualRater, fused
 from probseg.io.prepared import Slab
 from probseg.records import CaseRecord, Dataset, DatasetInfo
 from probseg.store import Store
@@ -31,6 +34,7 @@ class Entry:
         site: where it comes from.
         raters: how many masks.
         shape: of the image, ``(channels, *space)``.
+        rated_by: numbers of the raters who rated something of it, as in `probseg.batch.Example.rater`.
     """
 
     case_id: str
@@ -38,6 +42,7 @@ class Entry:
     site: str
     raters: int
     shape: tuple[int, ...]
+    rated_by: tuple[int, ...] = ()
 
 
 class ExampleSource(ABC):
@@ -58,6 +63,19 @@ class ExampleSource(ABC):
         """A random patch of one example, as `probseg.data.patches.random_patch`."""
 
 
+def _numbered(info: DatasetInfo, raters: Iterable[str]) -> tuple[int, ...]:
+    """The number of each rater; `NOBODY` for one whom the description does not list."""
+    numbers = {name: k for k, name in enumerate(info.raters)}
+    return tuple(numbers.get(name, NOBODY) for name in raters)
+
+
+def _workloads(entries: Iterable[Entry]) -> Counter[int]:
+    """Of how many examples each rater rated something; nothing of those who are not known."""
+    counts = Counter(number for entry in entries for number in entry.rated_by)
+    del counts[NOBODY]
+    return counts
+
+
 class InMemory(ExampleSource):
     """All examples, read at once; best for small images.
 
@@ -65,16 +83,21 @@ class InMemory(ExampleSource):
         dataset: the cases.
         patients: name to number.
         slices: whether volumes are taken slice by slice; slices that nobody looked at are left out.
+        virtual: virtual raters, whose masks are put behind those of the raters.
     """
 
-    def __init__(self, dataset: Dataset, patients: dict[str, int], slices: bool) -> None:
-        self._examples: list[Example] = []
+    def __init__(
+        self, dataset: Dataset, patients: dict[str, int], slices: bool, virtual: Sequence[VirtualRater] = ()
+    ) -> None:
+        examples: list[Example] = []
         for record in dataset.records:
-            for example in _examples_of(dataset.load(record), dataset.info, slices):
-                self._examples.append(replace(example, index=len(self._examples), patient=patients[record.patient_id]))
+            for example in _examples_of(dataset.load(record), dataset.info, slices, virtual):
+                examples.append(replace(example, index=len(examples), patient=patients[record.patient_id]))
         self.entries = tuple(
-            Entry(e.case_id, e.patient, e.site, len(e.masks), tuple(e.image.shape)) for e in self._examples
+            Entry(e.case_id, e.patient, e.site, e.num_raters, tuple(e.image.shape), _rated_by(e)) for e in examples
         )
+        counts = _workloads(self.entries)
+        self._examples = [replace(e, workload=tuple(counts[number] for number in e.rater)) for e in examples]
 
     def whole(self, index: int) -> Example:
         """From memory."""
@@ -97,13 +120,30 @@ def _spacing(geometry: Geometry) -> Tensor:
     return torch.tensor(geometry.spacing or (float("nan"),) * geometry.dimensions)
 
 
-def _examples_of(case: Case, info: DatasetInfo, slices: bool) -> list[Example]:
-    image, masks, rated = _tensors(info, case.image, *case.stacked())
+def _rated_by(example: Example) -> tuple[int, ...]:
+    return tuple(n for n, rated in zip(example.rater, example.rated, strict=False) if bool(rated.any()))
+
+
+def _examples_of(case: Case, info: DatasetInfo, slices: bool, virtual: Sequence[VirtualRater]) -> list[Example]:
+    stacks = case.stacked()
+    if virtual:
+        both = zip(stacks, fused(case, virtual, info.labels.num_classes), strict=True)
+        stacks = tuple(np.concatenate(pair) for pair in both)
+    image, masks, rated = _tensors(info, case.image, *stacks)
     spacing = _spacing(case.geometry)
+    whole = Example(image, masks, rated, 0, 0, case.case_id, case.site, spacing, _numbered(info, case.masks))
+    whole = replace(whole, virtual=tuple(v.name for v in virtual))
     if not slices:
-        return [Example(image, masks, rated, 0, 0, case.case_id, case.site, spacing)]
+        return [whole]
     return [
-        Example(image[:, k], masks[:, k], rated[:, k], 0, 0, f"{case.case_id}/{k}", case.site, spacing[1:])
+        replace(
+            whole,
+            image=image[:, k],
+            masks=masks[:, k],
+            rated=rated[:, k],
+            case_id=f"{case.case_id}/{k}",
+            spacing_mm=spacing[1:],
+        )
         for k in range(case.geometry.shape[0])
         if rated[:, k].any()
     ]
@@ -117,32 +157,62 @@ class InStore(ExampleSource):
 
     Args:
         store: of the whole dataset.
-        records: the cases to take.
+        dataset: the cases to take, and the raters that are known.
         patients: name to number.
         slices: whether volumes are taken slice by slice; slices that nobody looked at are left out.
+        virtual: virtual raters, whose masks are put behind those of the raters.
     """
 
-    def __init__(self, store: Store, records: Sequence[CaseRecord], patients: dict[str, int], slices: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        dataset: Dataset,
+        patients: dict[str, int],
+        slices: bool,
+        virtual: Sequence[VirtualRater] = (),
+    ) -> None:
         self._store = store
+        self._info = dataset.info
+        self._virtual = StoredVirtual(store, dataset.records, virtual) if virtual else None
         self._items: list[tuple[CaseRecord, int | None]] = []
         entries = []
-        for record in records:
+        for record in dataset.records:
             case = store.case(record)
             raters = [x.rater for x in record.readings]
+            numbers = _numbered(dataset.info, raters)
             shape = (case.channels, *case.geometry.shape)
-            looked = case.looked_by(raters) if slices else ()
-            for k in [k for k, seen in enumerate(looked) if seen] if slices else [None]:
+            looked = np.array([case.looked_by([name]) for name in raters])  # (raters, slices)
+            for k in np.flatnonzero(looked.any(axis=0)).tolist() if slices else [None]:
                 name = record.case_id if k is None else f"{record.case_id}/{k}"
                 space = shape if k is None else (shape[0], *shape[2:])
+                who = looked.any(axis=1) if k is None else looked[:, k]
+                rated_by = tuple(n for n, rated in zip(numbers, who, strict=True) if rated)
                 self._items.append((record, k))
-                entries.append(Entry(name, patients[record.patient_id], record.site, len(raters), space))
+                entries.append(Entry(name, patients[record.patient_id], record.site, len(raters), space, rated_by))
         self.entries = tuple(entries)
+        self._workloads = _workloads(entries)
 
     def whole(self, index: int) -> Example:
         """One slice, or all slices of one case."""
         record, k = self._items[index]
         first, end = (0, self._store.case(record).slices) if k is None else (k, k + 1)
-        return self._example(index, self._store.read_slices(record, first, end))
+        return self._example(index, self._read(record, first, end))
+
+    def _read(
+        self,
+        record: CaseRecord,
+        first: int,
+        end: int,
+        rows: tuple[int, int] | None = None,
+        columns: tuple[int, int] | None = None,
+    ) -> Slab:
+        """A part of the case, with the masks of virtual raters behind those of the raters."""
+        image, masks, rated = self._store.read_slices(record, first, end, rows, columns)
+        if self._virtual is None:
+            return Slab(image, masks, rated)
+        drawn, known = self._virtual.read(record, first, end, rows, columns)
+        looked = [np.broadcast_to(r, (len(r), *masks.shape[1:])) for r in (rated, known)]
+        return Slab(image, np.concatenate([masks, drawn]), np.concatenate(looked))
 
     def _example(self, index: int, slab: Slab) -> Example:
         record, k = self._items[index]
@@ -153,8 +223,18 @@ class InStore(ExampleSource):
         entry = self.entries[index]
         spacing = _spacing(geometry)
         spacing = spacing if k is None else spacing[1:]
-        tensors = _tensors(self._store.dataset.info, image, masks, rated)
-        return Example(*tensors, index, entry.patient, entry.case_id, entry.site, spacing)
+        numbers = _numbered(self._info, (x.rater for x in record.readings))
+        return Example(
+            *_tensors(self._info, image, masks, rated),
+            index,
+            entry.patient,
+            entry.case_id,
+            entry.site,
+            spacing,
+            numbers,
+            tuple(self._workloads[number] for number in numbers),
+            () if self._virtual is None else self._virtual.names,
+        )
 
     def patch(self, index: int, crop: Sequence[int], foreground: float) -> Example:
         """Of a plane, cut from the whole of it; of a volume, only the patch is read."""
@@ -165,7 +245,7 @@ class InStore(ExampleSource):
         space = case.geometry.shape
         starts = place_patch(space, crop, foreground, lambda: _DrawnVoxels(self._store, record))
         ranges = [(s, min(s + c, n)) for s, c, n in zip(starts, crop, space, strict=True)]
-        part = self._example(index, self._store.read_slices(record, *ranges[0], ranges[1], ranges[2]))
+        part = self._example(index, self._read(record, *ranges[0], ranges[1], ranges[2]))
         return cut(pad_to(part, crop), (0,) * len(crop), crop)
 
 

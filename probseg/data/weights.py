@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from probseg.data.sources import Entry
 from probseg.errors import ProbsegError
 
-__all__ = ["EqualPatients", "EqualSites", "SiteShares", "Weights"]
+__all__ = ["EqualPatients", "EqualRaters", "EqualSites", "SiteShares", "Weights"]
 
 
 class Weights(ABC):
@@ -72,3 +72,24 @@ class EqualSites(Weights):
     def __call__(self, entries: Sequence[Entry]) -> NDArray[np.float64]:
         """`SiteShares` of equal shares."""
         return SiteShares({e.site: 1.0 for e in entries})(entries)
+
+
+class EqualRaters(Weights):
+    """Every rater is learnt from equally often, however many examples each of them rated.
+
+    With R raters of whom r rated n_r examples, an example is drawn with probability ``sum 1 / (R n_r)`` over the raters
+    who rated something of it: as if a rater were drawn first and then one of that rater's examples. The target
+    `probseg.models.BalancedRater` then draws a rater of the example in proportion to 1 / n_r, so that each rater's
+    masks are exactly 1 / R of all. An example that nobody rated is never drawn.
+    """
+
+    def __call__(self, entries: Sequence[Entry]) -> NDArray[np.float64]:
+        """E_UNSTABLE_RATERS where the data do not say who rated what."""
+        counts = Counter(rater for e in entries for rater in e.rated_by)
+        if not counts or min(counts) < 0:
+            raise ProbsegError(
+                "E_UNSTABLE_RATERS",
+                "EqualRaters needs raters who are the same person in every case, but this data set does not say who "
+                "drew a mask; leave data.weights out, or use EqualPatients",
+            )
+        return np.array([sum(1.0 / (len(counts) * counts[rater]) for rater in e.rated_by) for e in entries])

@@ -14,6 +14,7 @@ from probseg.case import Geometry
 from probseg.data.examples import Examples
 from probseg.data.patches import random_patch
 from probseg.data.synthetic import DEFAULT_SITES, default_raters, generate, write
+from probseg.data.virtual_raters import Majority, Staple
 from probseg.errors import ProbsegError
 from probseg.importing.build import SourceCase, SourceReading, write_dataset
 from probseg.labels import LabelSet
@@ -53,8 +54,9 @@ def test_the_store_gives_the_examples_that_memory_gives(
     store: Store, slices: bool, crop: list[int] | None, foreground: float, exclude: tuple[str, ...]
 ) -> None:
     dataset = open_dataset(store.dataset.path)
-    dataset = dataset.select(exclude=[dataset.raters[0]] if exclude else [])
-    both = [Examples(dataset, numbered(dataset), slices, crop, foreground, (), s) for s in (None, store)]
+    dataset = dataset.select(exclude=[dataset.raters[0]] if exclude else []).with_known_raters()
+    virtual = [Staple(), Majority()] if crop != [2, 40, 36] else []
+    both = [Examples(dataset, numbered(dataset), slices, crop, foreground, (), s, virtual) for s in (None, store)]
     assert both[0].entries == both[1].entries
     assert both[0].one_shape == both[1].one_shape
     assert len(both[0]) == len(both[1]) > 0
