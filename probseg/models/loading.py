@@ -25,12 +25,20 @@ _OWN = frozenset(
         "models.MonteCarloDropout",
         "models.Ensemble",
         "models.ProbabilisticUNet",
+        "models.SWAG",
+        "models.TestTimeAugmentation",
         "models.AverageRaters",
         "models.RandomRater",
         "models.MajorityVote",
+        "models.bounds.EvidenceBound",
+        "models.bounds.Geco",
+        "models.bounds.ImportanceWeightedBound",
         "networks.UNet",
     )
 ) | {"torch.optim.AdamW", "torch.optim.Adam", "torch.optim.SGD"}
+
+# Values of closed options, which no class is called.
+_WORDS = frozenset(("diagonal", "full", "mean", "mean_max"))
 
 
 def load_model(path: str | Path) -> SegmentationModule:
@@ -50,7 +58,7 @@ def load_model(path: str | Path) -> SegmentationModule:
         raise ProbsegError(
             "E_CORRUPT_CHECKPOINT", f"'{file}' does not say how its model is built; it was not made by probseg fit"
         )
-    strange = sorted(set(_class_paths(config)) - _OWN)
+    strange = sorted(set(_class_paths(config)) - _OWN - _WORDS)
     if strange and _configured(file.parent.parent / "config.yaml") != config:
         raise ProbsegError(
             "E_UNSAFE_CHECKPOINT",

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Distribution
 
 from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
-from probseg.errors import ProbsegError, warn
+from probseg.errors import ProbsegError
 from probseg.models.base import SegmentationModule
+from probseg.models.bounds import Evidence, EvidenceBound, LatentBound
+from probseg.models.collapse import CollapseAlarm, active_units
 from probseg.models.targets import Target
+from probseg.networks.divergence import at_noise, chosen_of, kl_by_dimension, whitened
 from probseg.networks.gaussian import GaussianEncoder
 from probseg.networks.latent import LatentCombiner
 from probseg.networks.protocol import FeatureNetwork
 from probseg.records import DatasetInfo
 
 __all__ = ["ProbabilisticUNet"]
-
-_ACTIVE_NATS = 0.01  # a latent dimension with less KL than this carries nothing
 
 
 class ProbabilisticUNet(SegmentationModule):
@@ -29,10 +31,10 @@ class ProbabilisticUNet(SegmentationModule):
     A prior network sees the image, a posterior network the image and one rater's mask; a sample of the latent vector
     z changes the U-Net's features. Minimised is, for each target mask y and averaged over the batch,
 
-        -sum over voxels of log p(y | x, z)  +  beta * KL(q(z | x, y) || p(z | x)),   z ~ q.
+        -sum over voxels of log p(y | x, z)  +  beta * KL(q(z | x, y) || p(z | x)),   z ~ q,
 
-    With `AverageRaters` every rater of an image has a posterior and a sample of its own in each step, which has the
-    same expectation as Kohl's random rater and less variance; the features are computed once.
+    or another ``bound``. With `AverageRaters` every rater of an image has a posterior and a sample of its own in each
+    step, which has the same expectation as Kohl's random rater and less variance; the features are computed once.
 
     Args:
         network: a network with ``features`` and ``head``, such as `probseg.networks.UNet`.
@@ -44,6 +46,9 @@ class ProbabilisticUNet(SegmentationModule):
         prior_samples: how many samples that term takes.
         encoder_channels: widths of prior and posterior network.
         hidden: width of the combiner.
+        covariance: of prior and posterior, ``diagonal`` or ``full``; see `probseg.networks.GaussianEncoder`.
+        pooling: of prior and posterior, ``mean`` or ``mean_max``; see there.
+        bound: what is minimised, one of `probseg.models.bounds`; by default its `EvidenceBound` with ``beta``.
         kwargs: those of `SegmentationModule`.
     """
 
@@ -56,6 +61,9 @@ class ProbabilisticUNet(SegmentationModule):
         prior_samples: int = 8,
         encoder_channels: tuple[int, ...] = (24, 48, 64),
         hidden: int = 24,
+        covariance: str = "diagonal",
+        pooling: str = "mean",
+        bound: LatentBound | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(network, **kwargs)
@@ -65,21 +73,33 @@ class ProbabilisticUNet(SegmentationModule):
                 f"ProbabilisticUNet needs a network with features and head, which {type(network).__name__} lacks; "
                 "use probseg.networks.UNet",
             )
-        if latent < 1 or beta < 0 or prior_weight < 0 or prior_samples < 1:
+        if latent < 1 or prior_weight < 0 or prior_samples < 1:
             raise ProbsegError(
                 "E_SCHEMA",
-                "latent and prior_samples must be at least 1, beta and prior_weight at least 0, but are "
-                f"{latent}, {prior_samples}, {beta} and {prior_weight}",
+                "latent and prior_samples must be at least 1 and prior_weight at least 0, but are "
+                f"{latent}, {prior_samples} and {prior_weight}",
+            )
+        if bound is not None and beta != 1:
+            raise ProbsegError(
+                "E_SCHEMA", f"beta of ProbabilisticUNet is {beta}, but a bound is given; set beta of EvidenceBound"
             )
         self.latent = latent
-        self.beta = beta
         self.prior_weight = prior_weight
         self.prior_samples = prior_samples
         dimensions, images, classes = network.dimensions, network.in_channels, network.num_classes
-        self.prior = GaussianEncoder(images, latent, encoder_channels, dimensions)
-        self.posterior = GaussianEncoder(images + classes, latent, encoder_channels, dimensions)
+        encoder = partial(
+            GaussianEncoder,
+            latent=latent,
+            channels=encoder_channels,
+            dimensions=dimensions,
+            covariance=covariance,
+            pooling=pooling,
+        )
+        self.prior = encoder(images)
+        self.posterior = encoder(images + classes)
         self.combiner = LatentCombiner(network.feature_channels, latent, hidden, dimensions)
-        self._quiet_steps = 0
+        self.bound = EvidenceBound(beta) if bound is None else bound
+        self.alarm = CollapseAlarm()
 
     @property
     def unet(self) -> FeatureNetwork:
@@ -104,12 +124,11 @@ class ProbabilisticUNet(SegmentationModule):
     def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
         """One model, ``draws.count`` readings; reading k has the same noise for every image."""
         features = self.unet.features(image)
-        prior = self.prior(image)
         noise = draws.noise(self.latent).to(image.device)[:, None]  # (readings, 1, latent)
-        z = prior.base_dist.loc + prior.base_dist.scale * noise
+        z = at_noise(self.prior(image), noise)
         return SegmentationDistribution(self._decode(features, z, tuple(image.shape[2:]))[None])
 
-    def _posterior(self, image: Tensor, target: Target, chosen: Tensor) -> Normal:
+    def _posterior(self, image: Tensor, target: Target, chosen: Tensor) -> Distribution:
         """q(z | x, y) for the ``chosen`` (mask, image) pairs, masks slowest: Gaussians ``(chosen, latent)``."""
         admissible = self.admissible.to(image)
         share = admissible / admissible.sum(dim=1, keepdim=True)  # a group is spread evenly over its classes
@@ -117,53 +136,46 @@ class ProbabilisticUNet(SegmentationModule):
         seen = torch.where(target.rated.unsqueeze(2), seen, 1.0 / self.num_classes) - 0.5  # centred, as in the paper
         images = image.unsqueeze(0).expand(seen.shape[1], *image.shape)
         pairs = torch.cat([images, seen.transpose(0, 1)], dim=2).flatten(0, 1)
-        gaussian: Normal = self.posterior(pairs[chosen]).base_dist
+        gaussian: Distribution = self.posterior(pairs[chosen])
         return gaussian
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Negative evidence lower bound an image, its two parts, and how many latent dimensions are in use."""
+        """The bound an image and its parts, and how many latent dimensions are in use."""
         target = self.target(batch, self.num_classes)
-        size, masks = target.share.shape
-        space = tuple(batch.image.shape[2:])
         shares = target.share.T.flatten()  # (masks * batch,), masks slowest
         # Absent raters must not even pass through the posterior, whose batch norm would learn from them.
         chosen = shares.nonzero().squeeze(1) if bool(shares.any()) else torch.arange(len(shares), device=shares.device)
         features = self.unet.features(batch.image)
         prior = self.prior(batch.image)
         posterior = self._posterior(batch.image, target, chosen)
-        z = posterior.loc.new_zeros(masks * size, self.latent).index_copy(0, chosen, posterior.rsample())
-        logits = self._decode(features, z.unflatten(0, (masks, size)), space)
-        likelihood = self.log_likelihood(logits.transpose(0, 1), target.labels)
-        terms = {"reconstruction": self._reconstruction(likelihood, target)}
-        each = kl_divergence(posterior, _repeated(prior, masks, chosen))  # (chosen, latent)
-        kl = (each * shares[chosen].unsqueeze(1)).sum(dim=0) / size  # (latent,)
-        terms["kl"] = kl.sum()
-        terms["active_units"] = (kl.detach() > _ACTIVE_NATS).sum().float()
-        self._watch_collapse(terms["active_units"])
-        loss = terms["reconstruction"] + self.beta * terms["kl"]
+        opposite = chosen_of(prior, chosen % len(batch))  # the prior of each pair's image
+        z = posterior.rsample((self.bound.samples,))  # (samples, chosen, latent)
+        evidence = Evidence(
+            self._pair_likelihood(features, z, target, chosen),
+            opposite.log_prob(z),
+            posterior.log_prob(z),
+            kl_by_dimension(posterior, opposite),
+            shares[chosen] / len(batch),
+        )
+        terms: dict[str, Tensor] = self.bound(evidence)
+        means = whitened(posterior, opposite)[0].detach()
+        terms["active_units"] = active_units(evidence.mean_kl.detach(), means, self.bound.free_bits)
+        self.alarm.watch(terms["active_units"])
         if self.prior_weight:
-            sampled = self._decode(features, prior.rsample((self.prior_samples,)), space)
+            sampled = self._decode(features, prior.rsample((self.prior_samples,)), tuple(batch.image.shape[2:]))
             mean = torch.logsumexp(torch.log_softmax(sampled.float(), dim=2), dim=0)  # up to a constant
-            terms["prior"] = self._reconstruction(self.log_likelihood(mean.unsqueeze(1), target.labels), target)
-            loss = loss + self.prior_weight * terms["prior"]
-        return {"loss": loss, **terms}
+            likelihood = self.log_likelihood(mean.unsqueeze(1), target.labels)
+            summed = (likelihood * target.rated).flatten(2).sum(dim=2)  # (batch, masks)
+            terms["prior"] = -(summed * target.share).sum(dim=1).mean()
+            terms["loss"] = terms["loss"] + self.prior_weight * terms["prior"]
+        return terms
 
-    @staticmethod
-    def _reconstruction(likelihood: Tensor, target: Target) -> Tensor:
-        """Summed over rated voxels, averaged over target masks by their share and over the batch."""
-        return -((likelihood * target.rated).flatten(2).sum(dim=2) * target.share).sum(dim=1).mean()
-
-    def _watch_collapse(self, active: Tensor) -> None:
-        """Warn when no latent dimension has carried anything for a hundred steps."""
-        self._quiet_steps = 0 if bool(active) else self._quiet_steps + 1
-        if self._quiet_steps == 100:
-            warn(
-                "W_LATENT_COLLAPSE",
-                "no latent dimension has carried information for 100 steps, so all readings are alike; lower beta, "
-                "start from a trained deterministic network (warm_start), or train longer",
-            )
-
-
-def _repeated(gaussian: Independent, times: int, chosen: Tensor) -> Normal:
-    """The ``chosen`` of the same Gaussians ``times`` over."""
-    return Normal(gaussian.base_dist.loc.repeat(times, 1)[chosen], gaussian.base_dist.scale.repeat(times, 1)[chosen])
+    def _pair_likelihood(self, features: Tensor, z: Tensor, target: Target, chosen: Tensor) -> Tensor:
+        """log p(y | x, z) of the chosen pairs under each sample ``(samples, chosen, latent)``: ``(samples, chosen)``."""
+        samples, (size, masks) = len(z), target.share.shape
+        whole = z.new_zeros(samples, masks * size, self.latent).index_copy(1, chosen, z)
+        logits = self._decode(features, whole.reshape(samples * masks, size, -1), tuple(target.labels.shape[2:]))
+        labels = target.labels.unsqueeze(1).expand(-1, samples, *target.labels.shape[1:]).flatten(1, 2)
+        likelihood = self.log_likelihood(logits.transpose(0, 1), labels).unflatten(1, (samples, masks))
+        summed = (likelihood * target.rated.unsqueeze(1)).flatten(3).sum(dim=3)  # (batch, samples, masks)
+        return summed.permute(1, 2, 0).flatten(1)[:, chosen]

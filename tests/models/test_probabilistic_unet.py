@@ -174,15 +174,15 @@ def test_a_collapsed_latent_is_told_once_after_a_hundred_quiet_steps(info, recwa
     model = build(info)
     quiet, alive = torch.tensor(0.0), torch.tensor(1.0)
     for _ in range(99):
-        model._watch_collapse(quiet)
-    model._watch_collapse(alive)
+        model.alarm.watch(quiet)
+    model.alarm.watch(alive)
     for _ in range(99):
-        model._watch_collapse(quiet)
+        model.alarm.watch(quiet)
     assert not recwarn.list
     with pytest.warns(ProbsegWarning, match="W_LATENT_COLLAPSE"):
-        model._watch_collapse(quiet)
+        model.alarm.watch(quiet)
     for _ in range(300):
-        model._watch_collapse(quiet)
+        model.alarm.watch(quiet)
     assert not recwarn.list
 
 
