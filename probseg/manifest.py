@@ -57,15 +57,31 @@ def open_dataset(path: str | Path) -> Dataset:
     data = _read_yaml(description)
     info = DatasetInfo.from_dict(data)
     if info.raters:
-        raise ProbsegError("E_SCHEMA", "raters in dataset.yaml has the one key 'stable'; cases.csv names the raters")
+        raise ProbsegError("E_SCHEMA", "raters in dataset.yaml has no key 'names'; cases.csv names the raters")
     if "stack" in data:
-        return replace(_open_stack(_inside(root, str(data["stack"])), info), path=root)
+        return _with_repeats(replace(_open_stack(_inside(root, str(data["stack"])), info), path=root))
     records = _read_cases(root / "cases.csv", not info.annotations_only)
 
     def load(record: CaseRecord) -> Case:
         return _load(record, root, info)
 
-    return Dataset(info, records, load, root)
+    return _with_repeats(Dataset(info, records, load, root))
+
+
+def _with_repeats(dataset: Dataset) -> Dataset:
+    """The dataset itself; E_UNKNOWN_RATER where ``raters: repeats`` names somebody whom no case has."""
+    repeats, known = dict(dataset.info.repeats), set(dataset.raters)
+    people = list(repeats.values())
+    strange = [r for r in repeats if r not in known]
+    # A person without a mask of their own is a name for at least two readings; for one it is a slip of the pen.
+    strange += [p for p in people if p not in known and people.count(p) < 2]
+    if strange:
+        raise ProbsegError(
+            "E_UNKNOWN_RATER",
+            f"repeats in dataset.yaml name the rater '{strange[0]}', whom no case has; the raters are "
+            f"{', '.join(dataset.raters)}",
+        )
+    return dataset
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

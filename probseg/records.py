@@ -48,6 +48,8 @@ class DatasetInfo:
         annotations_only: whether the source had no images. Agreement can be measured; a model cannot be fitted.
         raters: names of the raters that a model learns from, where they are stable; a rater's number in a batch is the
             position here. Empty where nobody has listed them, as in ``dataset.yaml``, whose raters stand in its cases.
+        repeats: pairs of a rater's name and the person whose repeated reading it is, such as ``("anna-2", "anna")``. A
+            person counts once among raters, and is compared with himself.
     """
 
     name: str
@@ -58,6 +60,7 @@ class DatasetInfo:
     note: str = ""
     annotations_only: bool = False
     raters: tuple[str, ...] = ()
+    repeats: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.dimensions, int) or self.dimensions not in (2, 3):
@@ -67,6 +70,21 @@ class DatasetInfo:
             raise ProbsegError("E_SCHEMA", f"window must be two rising numbers, but is {[low, high]}")
         if len(set(self.raters)) < len(self.raters) or (self.raters and not self.stable_raters):
             raise ProbsegError("E_SCHEMA", f"dataset '{self.name}' can list stable raters only, and each of them once")
+        self._check_repeats()
+
+    def _check_repeats(self) -> None:
+        people = {person for _, person in self.repeats}
+        if self.repeats and not self.stable_raters:
+            raise ProbsegError(
+                "E_SCHEMA", "raters that are not stable are nobody, so none can repeat another's reading"
+            )
+        for rater, person in self.repeats:
+            if rater == person or rater in people:
+                raise ProbsegError(
+                    "E_SCHEMA",
+                    f"rater '{rater}' is given as a repeat of '{person}' and as a person; name each repeat once, and "
+                    "the first reading as the person",
+                )
 
     def normalise(self, image: NDArray) -> NDArray[np.float32]:
         """Intensities to 0..1 through the window, clipped."""
@@ -83,6 +101,8 @@ class DatasetInfo:
             "window": [float(v) for v in self.window],
             "raters": {"stable": self.stable_raters, **({"names": list(self.raters)} if self.raters else {})},
         }
+        if self.repeats:
+            out["raters"]["repeats"] = dict(self.repeats)
         out |= {"note": self.note} if self.note else {}
         return out | ({"annotations_only": True} if self.annotations_only else {})
 
@@ -96,34 +116,47 @@ class DatasetInfo:
         missing = [k for k in keys[:4] if k not in data]
         if missing:
             raise ProbsegError("E_SCHEMA", f"{where} must have the key '{missing[0]}'")
-        window, raters = data["window"], {} if data.get("raters") is None else data["raters"]
+        window = data["window"]
         if not isinstance(window, list | tuple) or len(window) != 2 or not all(_is_number(v) for v in window):
             raise ProbsegError("E_SCHEMA", f"window in {where} must be two numbers")
-        if (
-            not isinstance(raters, Mapping)
-            or not isinstance(raters.get("stable", True), bool)
-            or set(raters) - {"stable", "names"}
-        ):
-            raise ProbsegError("E_SCHEMA", f"raters in {where} has the one key 'stable', true or false")
-        names = raters.get("names", [])
-        if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
-            raise ProbsegError("E_SCHEMA", f"names of raters in {where} must be a list of texts")
         if not all(isinstance(data.get(key, ""), str) for key in ("name", "note")):
             raise ProbsegError("E_SCHEMA", f"name and note in {where} must be texts; put them in quotes")
         if not isinstance(data.get("annotations_only", False), bool):
             raise ProbsegError("E_SCHEMA", f"annotations_only in {where} must be true or false")
         if not isinstance(data["labels"], Mapping):
             raise ProbsegError("E_SCHEMA", f"labels in {where} must be a mapping with classes")
+        stable, names, repeats = _raters(data.get("raters"), where)
         return cls(
             data["name"],
             data["dimensions"],
             LabelSet.from_dict(data["labels"]),
             (float(window[0]), float(window[1])),
-            raters.get("stable", True),
+            stable,
             data.get("note", ""),
             data.get("annotations_only", False),
-            tuple(names),
+            names,
+            repeats,
         )
+
+
+def _raters(data: Any, where: str) -> tuple[bool, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The block ``raters``: whether they are stable, their names, and whose repeats they are."""
+    raters = {} if data is None else data
+    if (
+        not isinstance(raters, Mapping)
+        or not isinstance(raters.get("stable", True), bool)
+        or set(raters) - {"stable", "names", "repeats"}
+    ):
+        raise ProbsegError(
+            "E_SCHEMA", f"raters in {where} has the keys 'stable', true or false, and 'repeats', rater to rater"
+        )
+    names = raters.get("names", [])
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise ProbsegError("E_SCHEMA", f"names of raters in {where} must be a list of texts")
+    repeats = raters.get("repeats", {})
+    if not isinstance(repeats, Mapping) or not all(isinstance(x, str) and x for pair in repeats.items() for x in pair):
+        raise ProbsegError("E_SCHEMA", f"repeats of raters in {where} must map texts to texts, such as anna-2: anna")
+    return raters.get("stable", True), tuple(names), tuple(repeats.items())
 
 
 def _is_number(value: object) -> bool:

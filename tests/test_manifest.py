@@ -132,6 +132,20 @@ def test_a_stack_alone_and_with_a_description(tmp_path):
 # Warnings -------------------------------------------------------------------------------------------------------------
 
 
+def test_whose_repeat_a_reading_is(folder):
+    def described(repeats):
+        raters = {"stable": True, "repeats": repeats}
+        (folder / "dataset.yaml").write_text(yaml.safe_dump({**INFO.to_dict(), "raters": raters}))
+
+    described({"B": "A"})
+    assert open_dataset(folder).info.repeats == (("B", "A"),)
+    described({"A": "Ann", "B": "Ann"})  # a person whose readings all have names of their own
+    assert len(open_dataset(folder).info.repeats) == 2
+    for slip in ({"D": "A"}, {"B": "Amn"}):
+        described(slip)
+        refused("E_UNKNOWN_RATER", folder)
+
+
 def test_a_mask_that_is_all_foreground(folder):
     nifti.write(folder / "A.nii.gz", np.full(GRID.shape, 5, np.uint8), GRID)
     with pytest.warns(ProbsegWarning, match="W_FULL_MASK: the mask of rater 'A' of case 'c1'"):

@@ -53,6 +53,13 @@ def test_what_is_left_out_has_its_default():
     assert DatasetInfo.from_dict({**data, "raters": None}).stable_raters
 
 
+def test_repeats_come_back_through_yaml():
+    info = replace(INFO, stable_raters=True, repeats=(("Ann-2", "Ann"), ("Bob-2", "Bob")))
+    data = yaml.safe_load(yaml.safe_dump(info.to_dict()))
+    assert data["raters"] == {"stable": True, "repeats": {"Ann-2": "Ann", "Bob-2": "Bob"}}
+    assert DatasetInfo.from_dict(data) == info
+
+
 def test_the_window_becomes_nought_to_one():
     image = np.array([-2000, -1000, -300, 400, 3000], np.int16)
     assert_array_equal(INFO.normalise(image), np.array([0, 0, 0.5, 1, 1], np.float32))
@@ -81,6 +88,11 @@ FAULTS = {
     "a name that is empty": {"raters": {"names": [""]}},
     "a name twice": {"raters": {"names": ["Ann", "Ann"]}},
     "names of raters who change": {"raters": {"stable": False, "names": ["Ann"]}},
+    "repeats as list": {"raters": {"repeats": ["Ann"]}},
+    "a repeat of nobody": {"raters": {"repeats": {"Ann-2": None}}},
+    "a repeat of oneself": {"raters": {"repeats": {"Ann": "Ann"}}},
+    "a repeat of a repeat": {"raters": {"repeats": {"Ann-2": "Ann", "Ann-3": "Ann-2"}}},
+    "repeats of raters who change": {"raters": {"stable": False, "repeats": {"Ann-2": "Ann"}}},
     "name as list": {"name": [1]},
     "note as number": {"note": 3},
 }

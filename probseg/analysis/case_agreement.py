@@ -111,6 +111,8 @@ class CaseStatistics:
         voxel_volume_ml: of one voxel; NaN where unknown.
         identical: pairs of raters whose masks are the same and not empty.
         different: pairs of raters whose masks differ.
+        repeats: of each person who read the case more than once the statistics of these readings alone, the first
+            under the person's name, as if by several raters (`probseg.analysis.repeats`).
     """
 
     case_id: str
@@ -129,6 +131,7 @@ class CaseStatistics:
     voxel_volume_ml: float
     identical: tuple[tuple[str, str], ...]
     different: tuple[tuple[str, str], ...]
+    repeats: tuple[CaseStatistics, ...] = ()
 
     @property
     def parties(self) -> tuple[str, ...]:

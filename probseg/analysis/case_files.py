@@ -15,7 +15,7 @@ from probseg.analysis.vote_tables import VoteTables
 
 __all__ = ["FORMAT", "from_plain", "to_plain"]
 
-FORMAT = 1
+FORMAT = 2
 """Rises whenever a figure is defined otherwise or a field is added, so that no older file passes for a newer one."""
 
 
@@ -25,6 +25,8 @@ def to_plain(case: CaseStatistics) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, CaseStatistics):
+        return to_plain(value)
     if is_dataclass(value):
         return [_plain(getattr(value, f.name)) for f in fields(value)]
     if isinstance(value, Mapping):
@@ -57,6 +59,7 @@ def from_plain(data: Mapping[str, Any]) -> CaseStatistics:
     case["raters"] = tuple(case["raters"])
     for name in ("identical", "different"):
         case[name] = tuple((a, b) for a, b in case[name])
+    case["repeats"] = tuple(from_plain(readings) for readings in case["repeats"])
     return CaseStatistics(**case)
 
 
