@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, RandomSampler, WeightedRandomSampler
+from torch.utils.data import DataLoader
 
 from probseg.batch import collate
 from probseg.data.examples import Examples
+from probseg.data.loader import TrainingLoader, leave_signals_to_the_trainer
+from probseg.data.order import Order, Shuffled, Weighted
 from probseg.data.transforms import Transform
 from probseg.data.virtual_raters import VirtualRater, check_names
 from probseg.data.weights import Weights
@@ -45,7 +47,9 @@ class MultiRaterData(LightningDataModule):
         weights: how often each training example is drawn; None for equally often.
         store: folder of the prepared store; None for the dataset's own.
         num_workers: loader processes; 0 loads in the training process, which small images do best. As many make the
-            store.
+            store. The number changes no batch.
+        worker_timeout_s: seconds that a loader process may take for a batch before the training ends with an error.
+        seed: of the order of training examples and of their changes; None for that of the run.
         virtual_raters: what is fused of all masks of a case, such as `probseg.data.virtual_raters.Staple`, for targets
             that ask for it by name; training only.
     """
@@ -63,6 +67,8 @@ class MultiRaterData(LightningDataModule):
         weights: Weights | None = None,
         store: str | None = None,
         num_workers: int = 0,
+        worker_timeout_s: float = 600.0,
+        seed: int | None = None,
         virtual_raters: list[VirtualRater] | None = None,
     ) -> None:
         super().__init__()
@@ -91,6 +97,10 @@ class MultiRaterData(LightningDataModule):
             raise ProbsegError("E_SCHEMA", f"dataset '{root}' is kept in memory; leave data.store out")
         self.store_path = None if store is None else Path(store)
         self.num_workers = num_workers
+        self.worker_timeout_s = worker_timeout_s
+        self.seed = torch.initial_seed() if seed is None else seed
+        self._training: TrainingLoader | None = None
+        self._drawn_before = 0
         self._made: dict[str, Examples] = {}
 
     @property
@@ -133,27 +143,45 @@ class MultiRaterData(LightningDataModule):
             )
         return self._made[split]
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled; an incomplete last batch is left out unless it is the only one."""
+    def train_dataloader(self) -> TrainingLoader:
+        """Shuffled batches that go on where they were; an epoch shorter than a batch is one batch."""
         examples = self.examples("train")
         if not examples.one_shape:
             raise ProbsegError("E_SHAPE_MISMATCH", "training images differ in shape; set data.crop to a patch size")
+        device, devices = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            raise ProbsegError(
+                "E_SCHEMA", "trainer.overfit_batches is not for data that go on; set data.sites or data.epoch_length"
+            )
         length = self.epoch_length or len(examples)
-        return DataLoader(
+        batch_size = min(self.batch_size, max(1, length // devices))
+        self._training = TrainingLoader(
             examples,
-            batch_size=self.batch_size,
-            sampler=self._sampler(examples, length),
-            drop_last=length >= self.batch_size,
-            collate_fn=collate,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            self._order(examples),
+            batch_size,
+            max(1, length // (batch_size * devices)),
+            device,
+            devices,
+            self.num_workers,
+            self.worker_timeout_s,
         )
+        self._training.load_state_dict({"drawn": self._drawn_before})
+        return self._training
 
-    def _sampler(self, examples: Examples, length: int) -> RandomSampler | WeightedRandomSampler:
+    def _order(self, examples: Examples) -> Order:
         if self.weights is None:
-            return RandomSampler(examples, num_samples=length)
-        weights = torch.from_numpy(self.weights(examples.entries))
-        return WeightedRandomSampler(weights.tolist(), length)
+            return Shuffled(len(examples), self.seed)
+        return Weighted(torch.from_numpy(self.weights(examples.entries)), self.seed)
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the training has come in the order of its examples, for the checkpoint."""
+        return {"drawn": self._drawn_before} if self._training is None else self._training.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there."""
+        self._drawn_before = state_dict["drawn"]
+        if self._training is not None:
+            self._training.load_state_dict(state_dict)
 
     def _whole(self, split: str) -> DataLoader[Any]:
         examples = self.examples(split)
@@ -162,6 +190,8 @@ class MultiRaterData(LightningDataModule):
             batch_size=2 * self.batch_size if examples.one_shape else 1,
             collate_fn=collate,
             num_workers=self.num_workers,
+            timeout=self.worker_timeout_s if self.num_workers else 0,
+            worker_init_fn=leave_signals_to_the_trainer,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:

@@ -105,7 +105,7 @@ def drawn_sites(root: Path, **options: object) -> Counter[str]:
     torch.manual_seed(0)
     data = MultiRaterData(str(root), slices=True, batch_size=50, epoch_length=400, **options)  # type: ignore[arg-type]
     entries = data.examples("train").entries
-    return Counter(entries[k].site for k in data.train_dataloader().sampler)
+    return Counter(entries[k].site for batch in data.train_dataloader() for k in batch.index.tolist())
 
 
 def test_sites_are_drawn_as_the_weights_say(root: Path) -> None:
