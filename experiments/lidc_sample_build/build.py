@@ -27,11 +27,11 @@ def shuffle_key(*parts: object) -> bytes:
     return hashlib.sha256(":".join(map(str, (SEED, *parts))).encode()).digest()
 
 
-def splits_of(patients: list[str]) -> dict[str, str]:
+def splits_of(patients: list[str], shares: dict[str, float] = SHARES) -> dict[str, str]:
     """Patient to split, the shares rounded in order, so that the last one takes what is left."""
-    bounds = np.rint(np.cumsum(list(SHARES.values())) * len(patients)).astype(int)
+    bounds = np.rint(np.cumsum(list(shares.values())) * len(patients)).astype(int)
     which = np.searchsorted(bounds, np.arange(len(patients)), side="right")
-    return {patient: list(SHARES)[k] for patient, k in zip(patients, which, strict=True)}
+    return {patient: list(shares)[k] for patient, k in zip(patients, which, strict=True)}
 
 
 def shuffle_slots(source: Arrays) -> NDArray[np.uint8]:

@@ -8,17 +8,39 @@ from probseg.models.ensemble import Ensemble
 from probseg.models.loading import load_model
 from probseg.models.monte_carlo_dropout import MonteCarloDropout
 from probseg.models.probabilistic_unet import ProbabilisticUNet
-from probseg.models.targets import AverageRaters, MajorityVote, RandomRater, TargetStrategy
+from probseg.models.rater_conditioned import RaterConditioned
+from probseg.models.rater_confusion import RaterConfusion
+from probseg.models.stochastic_region import IntensityRegion, StochasticRegion
+from probseg.models.stochastic_segmentation import StochasticSegmentation
+from probseg.models.swag import SWAG
+from probseg.models.targets import (
+    AverageRaters,
+    BalancedRater,
+    MajorityVote,
+    RandomRater,
+    TargetStrategy,
+    VirtualMask,
+)
+from probseg.models.test_time_augmentation import TestTimeAugmentation
 
 __all__ = [
+    "SWAG",
     "AverageRaters",
+    "BalancedRater",
     "Deterministic",
     "Ensemble",
+    "IntensityRegion",
     "MajorityVote",
     "MonteCarloDropout",
     "ProbabilisticUNet",
+    "RaterConditioned",
+    "RaterConfusion",
     "RandomRater",
     "SegmentationModule",
+    "StochasticRegion",
+    "StochasticSegmentation",
     "TargetStrategy",
+    "VirtualMask",
+    "TestTimeAugmentation",
     "load_model",
 ]

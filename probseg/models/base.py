@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from probseg.batch import Batch
+from probseg.data.keyed import key
 from probseg.distribution import Draws, SegmentationDistribution, label_log_likelihood
 from probseg.errors import ProbsegError
 from probseg.metrics import Evaluation
-from probseg.models.checkpoints import describe, read_checkpoint, warm_start
+from probseg.models.checkpoints import best_checkpoint, describe, read_checkpoint, warm_start
+from probseg.models.finite import require_finite_loss
+from probseg.models.schedules import Cosine, Schedule, share_of_training
 from probseg.models.targets import AverageRaters, TargetStrategy
+from probseg.networks.protocol import FeatureNetwork
 from probseg.records import DatasetInfo
 
 __all__ = ["SegmentationModule"]
 
-
-@runtime_checkable
-class Budget(Protocol):
-    """A callback that ends the training when its share is spent."""
-
-    @property
-    def share(self) -> float:
-        """Share of the training that is over, from 0."""
+_STEP = 2  # what the keys of steps are for, apart from those of the loader
 
 
 class SegmentationModule(LightningModule, ABC):
@@ -43,10 +38,11 @@ class SegmentationModule(LightningModule, ABC):
         network: image ``(batch, channels, *space)`` to logits ``(batch, classes, *space)``.
         target: what the loss sees of several raters.
         optimizer: makes the optimiser from parameters.
-        warmup: share of the training over which the learning rate rises; then it falls along a cosine to 0. The
-            training is as long as ``max_steps``, ``max_epochs`` or ``max_time`` of the trainer say, whichever ends it.
+        warmup: share of the training over which the learning rate rises; then ``schedule`` has it. The training is as
+            long as ``max_steps``, ``max_epochs``, ``max_time`` or a ``CpuBudget`` say, whichever ends it.
         draws: how many draws validation and test take.
-        warm_start: a checkpoint whose weights of equal name and shape are taken at the start of ``fit``.
+        warm_start: a run folder or checkpoint whose weights of equal name and shape are taken at the start of ``fit``.
+        schedule: how the learning rate falls after warm-up; None for a cosine to 0.
     """
 
     def __init__(
@@ -57,6 +53,7 @@ class SegmentationModule(LightningModule, ABC):
         warmup: float = 0.1,
         draws: int = 16,
         warm_start: str | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= warmup < 1:
@@ -67,9 +64,11 @@ class SegmentationModule(LightningModule, ABC):
         self.warmup = warmup
         self.draws = Draws(draws)
         self.warm_start = warm_start
+        self.schedule = Cosine() if schedule is None else schedule
         self.info: DatasetInfo | None = None
         self.config: dict[str, Any] | None = None
         self.evaluation: Evaluation | None = None
+        self._seed = 0
         self.register_buffer("admissible", torch.zeros(0, 0, dtype=torch.bool), persistent=False)
 
     # -- a family writes these two ------------------------------------------------------------------------------------
@@ -102,6 +101,20 @@ class SegmentationModule(LightningModule, ABC):
             )
         return self.info
 
+    def log_probs(self, logits: Tensor, dim: int) -> Tensor:
+        """Normalised log-probabilities in float32, of logits with the classes along ``dim``.
+
+        Raises:
+            ProbsegError: E_CLASS_MISMATCH when the network gives other classes than the label set has.
+        """
+        if logits.shape[dim] != self.num_classes:
+            raise ProbsegError(
+                "E_CLASS_MISMATCH",
+                f"the network gives {logits.shape[dim]} classes but the label set has {self.num_classes}; "
+                "set num_classes of the network",
+            )
+        return torch.log_softmax(logits.float(), dim=dim)
+
     def log_likelihood(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Log-likelihood of masks under logits, ``(batch, masks, *space)`` nats, groups and unknown included.
 
@@ -109,13 +122,7 @@ class SegmentationModule(LightningModule, ABC):
             logits: ``(batch, masks or 1, classes, *space)``.
             labels: ``(batch, masks, *space)`` dense labels.
         """
-        if logits.shape[2] != self.num_classes:
-            raise ProbsegError(
-                "E_CLASS_MISMATCH",
-                f"the network gives {logits.shape[2]} classes but the label set has {self.num_classes}; "
-                "set num_classes of the network",
-            )
-        log_probs = torch.log_softmax(logits.float(), dim=2)
+        log_probs = self.log_probs(logits, dim=2)
         log_probs = log_probs.expand(-1, labels.shape[1], *log_probs.shape[2:])
         return label_log_likelihood(log_probs, labels, self.admissible, dim=2)
 
@@ -123,7 +130,7 @@ class SegmentationModule(LightningModule, ABC):
         """Tell the model what its data are.
 
         Raises:
-            ProbsegError: E_CLASS_MISMATCH when it was trained with other classes.
+            ProbsegError: E_CLASS_MISMATCH when it was trained with other classes, or its network gives another number.
         """
         if self.info is not None and self.info.labels.names != info.labels.names:
             raise ProbsegError(
@@ -131,8 +138,18 @@ class SegmentationModule(LightningModule, ABC):
                 f"the model was trained on classes {', '.join(self.info.labels.names)}, but the data have "
                 f"{', '.join(info.labels.names)}",
             )
+        if isinstance(self.network, FeatureNetwork) and self.network.num_classes != info.labels.num_classes:
+            raise ProbsegError(
+                "E_CLASS_MISMATCH",
+                f"the network gives {self.network.num_classes} classes but the label set has "
+                f"{info.labels.num_classes}; set num_classes of the network",
+            )
         self.info = info if self.info is None else self.info
         self.admissible = torch.from_numpy(info.labels.admissible).to(self.device)
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Take the weights that fit from another run."""
+        warm_start(self, read_checkpoint(checkpoint))
 
     # -- Lightning ----------------------------------------------------------------------------------------------------
 
@@ -142,12 +159,25 @@ class SegmentationModule(LightningModule, ABC):
         if datamodule is not None and hasattr(datamodule, "info"):
             self.bind(datamodule.info)
         if stage == "fit" and self.warm_start is not None:
-            warm_start(self, read_checkpoint(Path(self.warm_start)))
+            path = Path(self.warm_start)
+            self.start_from(best_checkpoint(path) if path.is_dir() else path)
+
+    def on_fit_start(self) -> None:
+        """Remember the seed of the run, of which every step makes its own."""
+        self._seed = torch.initial_seed()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; every term of the loss is logged as ``train/...``."""
+        """One step; every term of the loss is logged as ``train/...``.
+
+        What it draws at random (dropped channels, raters, latents) depends on the seed and the number of the step
+        alone, so that a training that was interrupted goes on as if it had not been.
+        """
+        trainer = self.trainer
+        torch.manual_seed(key(self._seed, _STEP, trainer.fit_loop.total_batch_idx, trainer.global_rank))
         terms = self.loss(batch)
-        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, batch_size=len(batch))
+        require_finite_loss(terms["loss"].detach(), batch, trainer)
+        logged = {f"train/{k}": v.detach() for k, v in terms.items()}
+        self.log_dict(logged, batch_size=len(batch), sync_dist=trainer.world_size > 1)
         return terms["loss"]
 
     def on_validation_epoch_start(self) -> None:
@@ -186,7 +216,7 @@ class SegmentationModule(LightningModule, ABC):
         self.log_dict({f"{stage}/{k}": v for k, v in self.evaluation.compute().items()}, sync_dist=False)
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, with warm-up and cosine decay by the step."""
+        """The optimiser, with warm-up and schedule by the step."""
         try:
             optimizer = self.optimizer(self.parameters())
         except ValueError as error:  # torch names the rule and the value, such as a negative learning rate
@@ -195,25 +225,14 @@ class SegmentationModule(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _progress(self) -> float:
-        """Share of the training that is over, by steps or by time, whichever is further."""
-        trainer = self._trainer
-        if trainer is None:
-            return 0.0
-        steps = trainer.estimated_stepping_batches
-        done = trainer.global_step / steps if steps and math.isfinite(steps) else 0.0
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's connector
-            if isinstance(callback, Timer) and callback._duration:
-                done = max(done, callback.time_elapsed() / callback._duration)
-            elif isinstance(callback, Budget):
-                done = max(done, callback.share)
-        if trainer.world_size > 1:  # the processes' clocks differ, and their learning rates must not
-            done = trainer.strategy.broadcast(done)
-        return min(done, 1.0)
+        """Share of the training that is over, 0 to 1."""
+        return 0.0 if self._trainer is None else share_of_training(self._trainer)
 
     def _rate(self, progress: float) -> float:
+        """Factor of the learning rate when ``progress`` of the training is over."""
         if progress < self.warmup:
             return max(progress / self.warmup, 1e-2)
-        return 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+        return self.schedule((progress - self.warmup) / (1 - self.warmup))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what it takes to build this model again, in plain types."""

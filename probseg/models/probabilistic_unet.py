@@ -20,7 +20,6 @@ from probseg.networks.divergence import at_noise, chosen_of, kl_by_dimension, wh
 from probseg.networks.gaussian import GaussianEncoder
 from probseg.networks.latent import LatentCombiner
 from probseg.networks.protocol import FeatureNetwork
-from probseg.records import DatasetInfo
 
 __all__ = ["ProbabilisticUNet"]
 
@@ -107,16 +106,6 @@ class ProbabilisticUNet(SegmentationModule):
         assert isinstance(self.network, FeatureNetwork)
         return self.network
 
-    def bind(self, info: DatasetInfo) -> None:
-        """As in `SegmentationModule`; the posterior is made for as many classes as the network has."""
-        super().bind(info)
-        if self.unet.num_classes != info.labels.num_classes:
-            raise ProbsegError(
-                "E_CLASS_MISMATCH",
-                f"the network gives {self.unet.num_classes} classes but the label set has {info.labels.num_classes}; "
-                "set num_classes of the network",
-            )
-
     def _decode(self, features: Tensor, z: Tensor, space: tuple[int, ...]) -> Tensor:
         """Latents ``(readings, batch, latent)`` to logits ``(readings, batch, classes, *space)``."""
         return self.unet.head(self.combiner(features, z), space).unflatten(0, tuple(z.shape[:2]))
@@ -171,7 +160,7 @@ class ProbabilisticUNet(SegmentationModule):
         return terms
 
     def _pair_likelihood(self, features: Tensor, z: Tensor, target: Target, chosen: Tensor) -> Tensor:
-        """log p(y | x, z) of the chosen pairs under each sample ``(samples, chosen, latent)``: ``(samples, chosen)``."""
+        """Log p(y | x, z) of the chosen pairs under each sample ``(samples, chosen, latent)``: ``(samples, chosen)``."""
         samples, (size, masks) = len(z), target.share.shape
         whole = z.new_zeros(samples, masks * size, self.latent).index_copy(1, chosen, z)
         logits = self._decode(features, whole.reshape(samples * masks, size, -1), tuple(target.labels.shape[2:]))

@@ -6,17 +6,23 @@ Any network of another library goes in by its class path. A family that needs fe
 
 from __future__ import annotations
 
+from probseg.networks.confusion import ConfusionMatrices
 from probseg.networks.deep import coarsened, level_weights
 from probseg.networks.gaussian import GaussianEncoder
 from probseg.networks.latent import LatentCombiner
+from probseg.networks.low_rank import LowRankHead
 from probseg.networks.protocol import DeepNetwork, FeatureNetwork
+from probseg.networks.styles import RaterStyles
 from probseg.networks.unet import UNet
 
 __all__ = [
+    "ConfusionMatrices",
     "DeepNetwork",
     "FeatureNetwork",
     "GaussianEncoder",
     "LatentCombiner",
+    "LowRankHead",
+    "RaterStyles",
     "UNet",
     "coarsened",
     "level_weights",

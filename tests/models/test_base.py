@@ -19,6 +19,7 @@ from probseg.models import (
     MonteCarloDropout,
     ProbabilisticUNet,
     RandomRater,
+    StochasticSegmentation,
 )
 from probseg.networks import UNet
 
@@ -38,6 +39,7 @@ FAMILIES = {
     "ensemble": (lambda d: Ensemble(Deterministic(network(d)), size=3), (3, 1)),
     "ensemble_of_latents": (lambda d: Ensemble(latent(d), size=2), (2, 2)),
     "probabilistic_unet": (latent, (1, 4)),
+    "stochastic_segmentation": (lambda d: StochasticSegmentation(network(d, 0.0), rank=3), (1, 4)),
 }
 
 
@@ -169,7 +171,9 @@ def test_an_unbound_model_and_other_classes_are_refused(info):
 
 
 def test_the_network_must_have_as_many_classes_as_the_labels(info, batch):
-    model = Deterministic(UNet(1, 2, (4, 8)))
+    with pytest.raises(ProbsegError, match="gives 2 classes but the label set has 3"):
+        Deterministic(UNet(1, 2, (4, 8))).bind(info)
+    model = Deterministic(torch.nn.Conv2d(1, 2, 1))  # which does not say how many it gives
     model.bind(info)
     with pytest.raises(ProbsegError, match="gives 2 classes but the label set has 3"):
         model.loss(batch)
