@@ -54,7 +54,8 @@ def test_a_model_that_reads_as_raters_do_is_at_the_ceiling():
         dice = by_key(human_ceiling(values, np.arange(40), stable=False, samples=300, seed=k))["dice", ANYBODY]
         covered += dice.difference.low <= 0 <= dice.difference.high
         at_one += dice.williams.low <= 1 <= dice.williams.high
-    assert covered >= 34 and at_one >= 34  # 38 expected of 40, less three standard errors
+    # A bootstrap of forty patients covers 92.5 %, as 1,500 normal samples show: 37 of 40, less three standard errors.
+    assert covered >= 32 and at_one >= 32
 
 
 def test_the_difference_is_paired_and_over_patients():
