@@ -17,6 +17,7 @@ from probseg.distribution import Draws, SegmentationDistribution, label_log_like
 from probseg.errors import ProbsegError
 from probseg.metrics import Evaluation
 from probseg.models.checkpoints import best_checkpoint, describe, read_checkpoint, warm_start
+from probseg.models.curriculum import Curriculum
 from probseg.models.finite import require_finite_loss
 from probseg.models.schedules import Cosine, Schedule, share_of_training
 from probseg.models.targets import AverageRaters, TargetStrategy
@@ -43,6 +44,7 @@ class SegmentationModule(LightningModule, ABC):
         draws: how many draws validation and test take.
         warm_start: a run folder or checkpoint whose weights of equal name and shape are taken at the start of ``fit``.
         schedule: how the learning rate falls after warm-up; None for a cosine to 0.
+        curriculum: what part of its images a training sees early on; None for all of them from the start.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class SegmentationModule(LightningModule, ABC):
         draws: int = 16,
         warm_start: str | None = None,
         schedule: Schedule | None = None,
+        curriculum: Curriculum | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= warmup < 1:
@@ -65,6 +68,7 @@ class SegmentationModule(LightningModule, ABC):
         self.draws = Draws(draws)
         self.warm_start = warm_start
         self.schedule = Cosine() if schedule is None else schedule
+        self.curriculum = curriculum
         self.info: DatasetInfo | None = None
         self.config: dict[str, Any] | None = None
         self.evaluation: Evaluation | None = None
@@ -174,6 +178,8 @@ class SegmentationModule(LightningModule, ABC):
         """
         trainer = self.trainer
         torch.manual_seed(key(self._seed, _STEP, trainer.fit_loop.total_batch_idx, trainer.global_rank))
+        if self.curriculum is not None:
+            batch = self.curriculum(batch, self._progress())
         terms = self.loss(batch)
         require_finite_loss(terms["loss"].detach(), batch, trainer)
         logged = {f"train/{k}": v.detach() for k, v in terms.items()}

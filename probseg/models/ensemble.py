@@ -31,7 +31,7 @@ class Ensemble(SegmentationModule):
     """
 
     def __init__(self, member: SegmentationModule, size: int = 5, draws: int = 16) -> None:
-        super().__init__(nn.Identity(), member.target, member.optimizer, member.warmup, draws)
+        super().__init__(nn.Identity(), member.target, member.optimizer, member.warmup, draws, None, member.schedule)
         if size < 2:
             raise ProbsegError("E_SCHEMA", f"size of an Ensemble must be at least 2, but is {size}")
         self.members = nn.ModuleList(copy.deepcopy(member) for _ in range(size))
