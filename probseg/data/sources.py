@@ -125,11 +125,11 @@ def _rated_by(example: Example) -> tuple[int, ...]:
 
 
 def _examples_of(case: Case, info: DatasetInfo, slices: bool, virtual: Sequence[VirtualRater]) -> list[Example]:
-    stacks = case.stacked()
+    drawn, looked = case.stacked()
     if virtual:
-        both = zip(stacks, fused(case, virtual, info.labels.num_classes), strict=True)
-        stacks = tuple(np.concatenate(pair) for pair in both)
-    image, masks, rated = _tensors(info, case.image, *stacks)
+        made, known = fused(case, virtual, info.labels.num_classes)
+        drawn, looked = np.concatenate([drawn, made]), np.concatenate([looked, known])
+    image, masks, rated = _tensors(info, case.image, drawn, looked)
     spacing = _spacing(case.geometry)
     whole = Example(image, masks, rated, 0, 0, case.case_id, case.site, spacing, _numbered(info, case.masks))
     whole = replace(whole, virtual=tuple(v.name for v in virtual))
@@ -185,8 +185,9 @@ class InStore(ExampleSource):
             for k in np.flatnonzero(looked.any(axis=0)).tolist() if slices else [None]:
                 name = record.case_id if k is None else f"{record.case_id}/{k}"
                 space = shape if k is None else (shape[0], *shape[2:])
-                who = looked.any(axis=1) if k is None else looked[:, k]
-                rated_by = tuple(n for n, rated in zip(numbers, who, strict=True) if rated)
+                rated_by = tuple(
+                    n for n, seen in zip(numbers, looked, strict=True) if (seen if k is None else seen[k]).any()
+                )
                 self._items.append((record, k))
                 entries.append(Entry(name, patients[record.patient_id], record.site, len(raters), space, rated_by))
         self.entries = tuple(entries)
