@@ -1,7 +1,7 @@
 """Make the data of this experiment: ``python build.py lidc_dev_128.npz data/lidc_128``.
 
-Splits by patient and shuffles the mask slots of every nodule as the bundled sample's script does, by a keyed hash that no
-version of Python or NumPy can change.
+Splits by patient and shuffles the mask slots of every nodule as the bundled sample's script does, by a keyed hash that
+no version of Python or NumPy can change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ stack: lidc_128.npz
 
 
 def split_hash(split: dict[str, str]) -> str:
-    """SHA-256 of ``patient split`` lines in the order of patients: two people with the same hash have the same split."""
+    """SHA-256 of ``patient split`` lines in the order of patients; the same for the same split."""
     lines = "".join(f"{patient} {name}\n" for patient, name in sorted(split.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 

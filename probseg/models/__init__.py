@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from probseg.models.base import SegmentationModule
+from probseg.models.curriculum import CentreFirst, Curriculum
 from probseg.models.deterministic import Deterministic
 from probseg.models.ensemble import Ensemble
 from probseg.models.loading import load_model
@@ -10,6 +11,7 @@ from probseg.models.monte_carlo_dropout import MonteCarloDropout
 from probseg.models.probabilistic_unet import ProbabilisticUNet
 from probseg.models.rater_conditioned import RaterConditioned
 from probseg.models.rater_confusion import RaterConfusion
+from probseg.models.schedules import Constant, Cosine, Polynomial, Schedule
 from probseg.models.stochastic_region import IntensityRegion, StochasticRegion
 from probseg.models.stochastic_segmentation import StochasticSegmentation
 from probseg.models.swag import SWAG
@@ -27,20 +29,26 @@ __all__ = [
     "SWAG",
     "AverageRaters",
     "BalancedRater",
+    "CentreFirst",
+    "Constant",
+    "Cosine",
+    "Curriculum",
     "Deterministic",
     "Ensemble",
     "IntensityRegion",
     "MajorityVote",
     "MonteCarloDropout",
+    "Polynomial",
     "ProbabilisticUNet",
+    "RandomRater",
     "RaterConditioned",
     "RaterConfusion",
-    "RandomRater",
+    "Schedule",
     "SegmentationModule",
     "StochasticRegion",
     "StochasticSegmentation",
     "TargetStrategy",
-    "VirtualMask",
     "TestTimeAugmentation",
+    "VirtualMask",
     "load_model",
 ]

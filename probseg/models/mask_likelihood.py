@@ -43,7 +43,7 @@ def mask_log_likelihood(logits: Tensor, target: Target, admissible: Tensor) -> T
 
 
 def _binary(difference: Tensor, drawn: Tensor, rated: Tensor) -> Tensor:
-    """log p of class 1 is d - softplus(d) and of class 0 is -softplus(d), d the difference of the two logits."""
+    """With d the difference of the logits, log p is d - softplus(d) for class 1 and -softplus(d) for class 0."""
     d = difference.flatten(2)  # (samples, batch, voxels)
     ones = (drawn & rated).flatten(2).to(d.dtype)
     looked = rated.flatten(2)

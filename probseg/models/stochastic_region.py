@@ -22,8 +22,8 @@ class StochasticRegion(ABC):
 class IntensityRegion(StochasticRegion):
     """Voxels within a range of the first channel; for example all that is not air outside the body.
 
-    A large background in which every sample is alike only adds noise to the likelihood of a mask: Monteiro et al. (2020)
-    keep logits deterministic outside the brain.
+    A large background in which every sample is alike only adds noise to the likelihood of a mask: Monteiro et al.
+    (2020) keep logits deterministic outside the brain.
 
     Args:
         low: least value, of images normalised to 0..1.
