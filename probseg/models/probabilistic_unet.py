@@ -160,7 +160,7 @@ class ProbabilisticUNet(SegmentationModule):
         return terms
 
     def _pair_likelihood(self, features: Tensor, z: Tensor, target: Target, chosen: Tensor) -> Tensor:
-        """Log p(y | x, z) of the chosen pairs under each sample ``(samples, chosen, latent)``: ``(samples, chosen)``."""
+        """``(samples, chosen)`` log p(y | x, z) of the chosen pairs under latents ``(samples, chosen, latent)``."""
         samples, (size, masks) = len(z), target.share.shape
         whole = z.new_zeros(samples, masks * size, self.latent).index_copy(1, chosen, z)
         logits = self._decode(features, whole.reshape(samples * masks, size, -1), tuple(target.labels.shape[2:]))

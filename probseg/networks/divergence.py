@@ -10,7 +10,7 @@ __all__ = ["at_noise", "chosen_of", "kl_by_dimension", "whitened"]
 
 
 def _place_and_factor(gaussian: Distribution) -> tuple[Tensor, Tensor]:
-    """Mean ``(..., latent)`` and what noise is multiplied by: deviations of that shape, or ``(..., latent, latent)``."""
+    """Mean ``(..., latent)`` and what noise is multiplied by: deviations, or a factor ``(..., latent, latent)``."""
     if isinstance(gaussian, MultivariateNormal):
         return gaussian.loc, gaussian.scale_tril
     assert isinstance(gaussian, Independent) and isinstance(gaussian.base_dist, Normal)
@@ -39,7 +39,7 @@ def chosen_of(gaussian: Distribution, index: Tensor) -> Distribution:
 
 
 def whitened(q: Distribution, p: Distribution) -> tuple[Tensor, Tensor]:
-    """q seen where p is standard normal: its mean ``(..., latent)`` and Cholesky factor ``(..., latent, latent)``.
+    """How q looks where p is standard normal: mean ``(..., latent)`` and Cholesky factor ``(..., latent, latent)``.
 
     Both Gaussians have the same kind of covariance; for diagonal ones the factor is given as ``(..., latent)``.
     """
