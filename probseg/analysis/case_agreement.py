@@ -17,8 +17,8 @@ from probseg.analysis.disagreement import Findings
 from probseg.analysis.kappa import kappa_of_joint
 from probseg.analysis.outlines import Outlines
 from probseg.analysis.overlap import dice, iou, joint_histogram, structure_counts, structure_joint
-from probseg.analysis.patterns import Patterns, PatternTable, vote_patterns
-from probseg.analysis.region import bounding_box, combination_region
+from probseg.analysis.patterns import DrawnPatterns, PatternTable, drawn_patterns
+from probseg.analysis.region import combination_region
 from probseg.analysis.surfaces import SurfaceDistances
 from probseg.analysis.volumes import structure_voxels
 from probseg.analysis.vote_tables import VoteTables, vote_tables
@@ -179,12 +179,10 @@ def case_statistics(
     names = raters if prediction is None else (*raters, PREDICTION)
     complete = [bool(r.all()) for r in rated]
     together = [(i, j) for i, j in combinations(range(len(names)), 2) if _overlap(rated, complete, i, j)]
-    # Beyond this box everything is background to everyone.
-    box = bounding_box((masks != 0).any(axis=0)) or tuple(slice(0, 1) for _ in case.geometry.shape)
-    found = vote_patterns(masks[:, *box], len(labels.values), None if all(complete) else rated[:, *box])
-    table = _whole_image(found, rated, box, len(labels.values))
+    found = drawn_patterns(masks, len(labels.values), None if all(complete) else rated)
+    table = PatternTable(found.labels, found.voxels)
     inside = combination_region(table.labels[: len(raters)], labels, region)
-    compare = _Comparison(names, found, table, inside, labels, case.geometry.spacing, tuple(tolerances_mm))
+    compare = _Comparison(names, found, inside, labels, case.geometry.spacing, tuple(tolerances_mm))
     two, against = ([p for p in together if (p[1] < len(raters)) == own] for own in (True, False))
     own = table.labels[: len(raters)]
     undecided = (own >= labels.num_classes) & (own < len(labels.values))
@@ -234,29 +232,6 @@ def _overlap(rated: NDArray[np.bool_], complete: Sequence[bool], i: int, j: int)
     return (complete[i] or complete[j]) or bool((rated[i] & rated[j]).any())
 
 
-def _whole_image(found: Patterns, rated: NDArray[np.bool_], box: tuple[slice, ...], num_labels: int) -> PatternTable:
-    """Combinations of the box with those of the rest of the image, which is background to all who looked."""
-    if rated.all():
-        rest = {(0,) * len(rated): math.prod(rated.shape[1:]) - int(found.voxels.sum())}
-        return _added(found, rest)
-    looked = vote_patterns(np.where(rated, 0, num_labels), num_labels)
-    inside = vote_patterns(np.where(rated[:, *box], 0, num_labels), num_labels)
-    rest = {tuple(c): int(n) for c, n in zip(looked.labels.T.tolist(), looked.voxels, strict=True)}
-    for combination, n in zip(inside.labels.T.tolist(), inside.voxels, strict=True):
-        rest[tuple(combination)] -= int(n)
-    return _added(found, rest)
-
-
-def _added(found: Patterns, rest: dict[tuple[int, ...], int]) -> PatternTable:
-    whole = dict(zip(map(tuple, found.labels.T.tolist()), found.voxels.tolist(), strict=True))
-    for combination, n in rest.items():
-        if n:
-            whole[combination] = whole.get(combination, 0) + n
-    ordered = sorted(whole)
-    columns = np.array(ordered, dtype=np.intp).reshape(len(ordered), len(found.labels)).T
-    return PatternTable(columns, np.array([whole[c] for c in ordered], dtype=np.intp))
-
-
 def _sizes(
     raters: Sequence[str], table: PatternTable, complete: Sequence[bool], labels: LabelSet
 ) -> dict[str, tuple[float, ...]]:
@@ -273,14 +248,13 @@ class _Comparison:
     def __init__(
         self,
         names: Sequence[str],
-        found: Patterns,
-        table: PatternTable,
+        found: DrawnPatterns,
         region: NDArray[np.bool_],
         labels: LabelSet,
         spacing_mm: Sequence[float] | None,
         tolerances_mm: tuple[float, ...],
     ) -> None:
-        self._names, self._found, self._table, self._region = names, found, table, region
+        self._names, self._found, self._region = names, found, region
         self._labels, self._tolerances_mm = labels, tolerances_mm
         self._findings = Findings(found, labels)
         self._outlines = None if spacing_mm is None else Outlines(found, labels, spacing_mm)
@@ -296,8 +270,8 @@ class _Comparison:
         )
 
     def _joint(self, i: int, j: int, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        a, b = self._table.labels[i, chosen], self._table.labels[j, chosen]
-        return joint_histogram(a, b, len(self._labels.values), self._table.voxels[chosen]).astype(np.int64)
+        a, b = self._found.labels[i, chosen], self._found.labels[j, chosen]
+        return joint_histogram(a, b, len(self._labels.values), self._found.voxels[chosen]).astype(np.int64)
 
     def structures(self, i: int, j: int) -> list[PairStatistics]:
         tables, kinds, out = self.tables(i, j), self._findings.kinds(i, j), []

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from probseg.analysis.patterns import Patterns
+from probseg.analysis.patterns import DrawnPatterns, looked_up, pattern_boxes
+from probseg.analysis.region import union_box
 from probseg.labels import LabelSet
 
 __all__ = ["KINDS", "Findings", "contradictions", "foreground_membership"]
@@ -56,10 +57,10 @@ class Findings:
         labels: the label set.
     """
 
-    def __init__(self, found: Patterns, labels: LabelSet) -> None:
+    def __init__(self, found: DrawnPatterns, labels: LabelSet) -> None:
         self._found, self._labels = found, labels
         self._drawn = foreground_membership(labels)[found.labels]  # (parties, combinations)
-        self._boxes = combination_boxes(found)
+        self._boxes = pattern_boxes(found.which, len(found.voxels))
         self._whole: dict[int, _Table] = {}
 
     def kinds(self, i: int, j: int) -> NDArray[np.intp]:
@@ -91,9 +92,10 @@ class Findings:
         return self._whole[k]
 
     def _look(self, chosen: NDArray[np.bool_]) -> _Table:
-        box = union_box([b for b, c in zip(self._boxes, chosen, strict=True) if c])
+        box = union_box(b for b, c in zip(self._boxes, chosen, strict=True) if c)
+        assert box is not None  # something is chosen
         which = self._found.which[box]
-        drawn = chosen[which]
+        drawn = looked_up(chosen, which)
         components, n = ndimage.label(drawn, np.ones((3,) * drawn.ndim))
         size = len(chosen)
         keys = (components[drawn].astype(np.intp) - 1) * size + which[drawn]
@@ -104,14 +106,3 @@ class Findings:
         else:
             present, counts = np.unique(keys, return_counts=True)
         return _Table(present // size, present % size, counts)
-
-
-def combination_boxes(found: Patterns) -> list[tuple[slice, ...]]:
-    """The smallest box that holds each combination, found for all of them in one pass over the image."""
-    return ndimage.find_objects(found.which.astype(np.int32) + 1, len(found.voxels))
-
-
-def union_box(boxes: list[tuple[slice, ...]]) -> tuple[slice, ...]:
-    """The smallest box that holds several."""
-    axes = zip(*boxes, strict=True)
-    return tuple(slice(min(b.start for b in axis), max(b.stop for b in axis)) for axis in axes)

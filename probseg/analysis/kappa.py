@@ -55,9 +55,8 @@ def cohen_kappa(a: NDArray, b: NDArray) -> float:
         return math.nan
     labels, index = np.unique(np.stack([a.ravel(), b.ravel()]), return_inverse=True)
     first, second = index.reshape(2, -1)
-    return kappa_of_joint(
-        np.bincount(first * len(labels) + second, minlength=len(labels) ** 2).reshape(len(labels), -1)
-    )
+    table = np.bincount(first * len(labels) + second, minlength=len(labels) ** 2)
+    return kappa_of_joint(table.reshape(len(labels), -1))
 
 
 def kappa_of_joint(table: NDArray) -> float:
@@ -72,8 +71,8 @@ def kappa_of_joint(table: NDArray) -> float:
 def coincidences(counts: NDArray, voxels: NDArray | None = None) -> NDArray[np.float64]:
     """Krippendorff's coincidence table ``(classes, classes)``: how often two votes on one voxel go together.
 
-    ``o_ck = sum over voxels of n_c (n_k - [c = k]) / (m - 1)``, ``m`` the votes on a voxel and ``n_c`` those for c, so that
-    a voxel weighs by its votes. Tables of parts of an image, and of images, add up.
+    ``o_ck = sum over voxels of n_c (n_k - [c = k]) / (m - 1)``, ``m`` the votes on a voxel and ``n_c`` those for c,
+    so that a voxel weighs by its votes. Tables of parts of an image, and of images, add up.
 
     Args:
         counts: ``(units, classes)`` votes; a unit with fewer than two says nothing and is left out.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from probseg.analysis.disagreement import combination_boxes, union_box
-from probseg.analysis.patterns import Patterns
+from probseg.analysis.patterns import DrawnPatterns, looked_up, pattern_boxes
+from probseg.analysis.region import union_box
 from probseg.analysis.surfaces import Surface, SurfaceDistances, both_ways, surface
 from probseg.labels import LabelSet
 
@@ -23,11 +24,11 @@ class Outlines:
         spacing_mm: distance of neighbours along each axis.
     """
 
-    def __init__(self, found: Patterns, labels: LabelSet, spacing_mm: Sequence[float]) -> None:
+    def __init__(self, found: DrawnPatterns, labels: LabelSet, spacing_mm: Sequence[float]) -> None:
         self._found, self._spacing = found, spacing_mm
         # Not rated is as undecided as a label that leaves the structure open.
         self._members = [np.append(labels.membership(s), np.int8(-1))[found.labels] for s in labels.structures]
-        self._boxes = combination_boxes(found)
+        self._boxes = pattern_boxes(found.which, len(found.voxels))
         self._whole: dict[tuple[int, int], Surface | None] = {}
 
     def distances(self, structure: int, i: int, j: int) -> SurfaceDistances | None:
@@ -43,8 +44,8 @@ class Outlines:
             self._whole[structure, k] = self._surface(inside)
         return self._whole[structure, k]
 
-    def _surface(self, chosen: np.ndarray) -> Surface | None:
-        if not chosen.any():
+    def _surface(self, chosen: NDArray[np.bool_]) -> Surface | None:
+        box = union_box(b for b, c in zip(self._boxes, chosen, strict=True) if c)
+        if box is None:
             return None
-        box = union_box([b for b, c in zip(self._boxes, chosen, strict=True) if c])
-        return surface(chosen[self._found.which[box]], self._spacing, [b.start for b in box])
+        return surface(looked_up(chosen, self._found.which[box]), self._spacing, [b.start for b in box])

@@ -135,7 +135,7 @@ def joint_histogram(a: NDArray, b: NDArray, num_labels: int, voxels: NDArray | N
     return counts.reshape(num_labels, num_labels)
 
 
-def structure_counts(joint: NDArray[np.float64], membership: ArrayLike) -> Counts:
+def structure_counts(joint: NDArray, membership: ArrayLike) -> Counts:
     """Counts of one structure from the joint histogram of two masks; voxels that a label leaves open are left out.
 
     Args:
@@ -148,7 +148,7 @@ def structure_counts(joint: NDArray[np.float64], membership: ArrayLike) -> Count
 
 
 def structure_joint(joint: NDArray, membership: ArrayLike) -> NDArray[np.float64]:
-    """``(2, 2)``: a joint histogram of labels as outside and inside of one structure; arguments as for `structure_counts`."""
+    """``(2, 2)``: a joint histogram of labels as outside and inside of one structure; see `structure_counts`."""
     member = np.asarray(membership)
     sides = np.stack([member == 0, member == 1]).astype(np.float64)
     return np.asarray(sides @ joint @ sides.T)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ __all__ = [
     "combination_region",
     "dilated",
     "foreground",
+    "union_box",
     "union_region",
 ]
 
@@ -26,15 +27,40 @@ MARGIN_MM = 5.0
 MARGIN_PIXELS = 5.0
 
 
-def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """The smallest box that holds every true voxel of ``mask``; None when there is none."""
-    box = []
-    for axis in range(mask.ndim):
-        line = np.flatnonzero(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
-        if len(line) == 0:
+def bounding_box(mask: NDArray) -> tuple[slice, ...] | None:
+    """The smallest box that holds every voxel of ``mask`` that is true or not 0; None when there is none.
+
+    Slices are looked at from both ends until one holds something; only what lies between is looked at closer, so that a
+    small lesion in a large volume costs one reading of it.
+    """
+    if mask.size == 0:
+        return None
+    # The same bytes as numbers of eight, where they fit, take an eighth of the steps.
+    fits = mask.itemsize == 1 and mask.flags.c_contiguous and mask.shape[-1] % 8 == 0
+    rest, box = mask.view(np.uint64) if fits else mask, []
+    while rest.ndim > 1:
+        ends = _ends(rest)
+        if ends is None:
             return None
-        box.append(slice(int(line[0]), int(line[-1]) + 1))
-    return tuple(box)
+        box.append(ends)
+        rest = np.bitwise_or.reduce(rest[ends], axis=0) if fits else rest[ends].any(axis=0)
+    last = _ends(rest.view(np.uint8) if fits else rest)
+    return None if last is None else (*box, last)
+
+
+def _ends(parts: NDArray) -> slice | None:
+    """From the first to the last part along the first axis that holds something; None where none does."""
+    if parts.size > 1 << 16:
+        first = next((k for k, part in enumerate(parts) if part.any()), None)
+        return None if first is None else slice(first, next(k for k in range(len(parts), 0, -1) if parts[k - 1].any()))
+    holds = np.flatnonzero(parts.any(axis=tuple(range(1, parts.ndim))))
+    return slice(int(holds[0]), int(holds[-1]) + 1) if len(holds) else None
+
+
+def union_box(boxes: Iterable[tuple[slice, ...] | None]) -> tuple[slice, ...] | None:
+    """The smallest box that holds several; None where there is none of them."""
+    axes = list(zip(*(b for b in boxes if b is not None), strict=True))
+    return tuple(slice(min(b.start for b in axis), max(b.stop for b in axis)) for axis in axes) or None
 
 
 def dilated(mask: NDArray[np.bool_], spacing_mm: Sequence[float] | None = None) -> NDArray[np.bool_]:

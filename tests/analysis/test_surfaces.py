@@ -25,7 +25,7 @@ def test_the_inside_is_no_surface():
     a[1:6, 1:6] = True
     outline = surface(a, (2.0, 1.0))
     assert outline is not None
-    assert len(outline.data) == 16
+    assert len(outline.points) == 16
     b = np.zeros_like(a)
     b[3, 3] = True
     # from the centre to the ring: two columns of 1 mm; from a corner of the ring to the centre: sqrt(4^2 + 2^2)
