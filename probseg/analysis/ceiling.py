@@ -99,10 +99,10 @@ def human_ceiling(
     out: dict[tuple[int, str], Ceiling] = {}
     for held_name, values in places:
         both = np.where(np.isnan(values).any(axis=2, keepdims=True), np.nan, values)  # (cases, columns, 2)
-        columns = np.flatnonzero(~np.isnan(both[:, :, 0]).all(axis=0))
+        columns: list[int] = np.flatnonzero(~np.isnan(both[:, :, 0]).all(axis=0)).tolist()
         intervals = _intervals(both[:, columns], patients, samples, seed)
-        pairs = {c: j for j, c in enumerate(columns) if kinds[held.names[c][0]][1] and held_name == ANYBODY}
-        indices = _williams(both, list(pairs), held, kinds, patients, samples, seed)
+        pairs = [c for c in columns if kinds[held.names[c][0]][1] and held_name == ANYBODY]
+        indices = _williams(both, pairs, held, kinds, patients, samples, seed)
         for j, column in enumerate(columns):
             figure, structure = held.names[column]
             better, margin = kinds[figure][0], margins.get(figure)

@@ -147,12 +147,12 @@ def _coefficient(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 def _figures(
     rater: str, structure: str, table: NDArray[np.float64], patients: NDArray, samples: int, seed: int
 ) -> Repeatability:
-    dice = [bootstrap_mean(table[:, place, 0], patients, samples, seed) for place in range(2)]
+    dice, between = (bootstrap_mean(table[:, place, 0], patients, samples, seed) for place in range(2))
     apart = bootstrap_mean(table[:, 0, 0] - table[:, 1, 0], patients, samples, seed, "bca")
-    spreads = []
-    for measure in (1, 2):
-        for place in range(2):
-            column = table[:, place, measure]
-            sums = np.stack([column, np.ones_like(column)], axis=1)
-            spreads.append(bootstrap(sums, patients, _coefficient, samples, seed))
-    return Repeatability(rater, structure, *dice, apart, *spreads)
+
+    def coefficient(place: int, measure: int) -> Interval:
+        column = table[:, place, measure]
+        return bootstrap(np.stack([column, np.ones_like(column)], axis=1), patients, _coefficient, samples, seed)
+
+    ml, percent = ((coefficient(0, measure), coefficient(1, measure)) for measure in (1, 2))
+    return Repeatability(rater, structure, dice, between, apart, *ml, *percent)

@@ -134,10 +134,11 @@ def nested_variance(
     known = ~np.isnan(within)
     if len(values) < 2 or not known.any() or not (within[known] > 0).any():
         return None
-    rest = float((within * readings)[known].mean())
-    of_one = float(within[known].mean())
-    patients = max(float(values.var(ddof=1)) - of_one, 0.0)
-    return Variance(patients, 0.0, rest, len(values), rest / of_one, crossed=False)
+    of_one, total = float(within[known].mean()), float(values.var(ddof=1))
+    num_raters = float((within * readings)[known].mean()) / of_one
+    # Leaving one of three out overstates the variance within; the whole of it is known and cannot be less.
+    of_one = min(of_one, total)
+    return Variance(total - of_one, 0.0, of_one * num_raters, len(values), num_raters, crossed=False)
 
 
 def needed_for_half(variance: Variance, role: Role = "mean", any_raters: bool = True) -> Needed:
@@ -161,6 +162,8 @@ def needed_for_half(variance: Variance, role: Role = "mean", any_raters: bool = 
         return None if constant >= target else _ceil(slope / (target - constant))
 
     first = 2 if role == "one against others" or variance.crossed else 1
+    if variance.raters == 0 and variance.rest == 0:
+        return Needed(patients(m), None, None)
     start = max(math.ceil(m), first)
     raters = next((k for k in range(start, _MOST_RATERS + 1) if of(n, k, any_raters) <= target * (1 + 1e-9)), None)
     mixes = [(p, k) for k in range(first, _MOST_RATERS + 1) if (p := patients(k)) is not None]

@@ -114,6 +114,7 @@ def test_raters_of_ones_own():
         found.append(nested_variance(readings.mean(axis=1), readings.var(axis=1, ddof=1) / 4, np.full(25, 4.0)))
     assert np.mean([f.rest for f in found]) == pytest.approx(4.0, rel=0.05)
     assert np.mean([f.patients for f in found]) == pytest.approx(1.0, rel=0.15)
+    assert nested_variance(np.array([1.0, 3.0]), np.full(2, 9.0), np.full(2, 3.0)).of_mean(2, 3) == pytest.approx(1.0)
     assert found[0].num_raters == pytest.approx(4.0) and not found[0].crossed
     assert found[0].of_mean(25, 8) == pytest.approx(found[0].patients / 25 + found[0].rest / 200)
     assert nested_variance(np.array([1.0]), np.array([0.5]), np.array([2.0])) is None

@@ -1,0 +1,306 @@
+"""How many more patients or raters would halve the interval of kappa, of Dice, of a rater's bias in volume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.analysis.case_agreement import CaseStatistics
+from probseg.analysis.held_out import ALL_CLASSES
+from probseg.analysis.region import combination_region
+from probseg.analysis.variance import (
+    Needed,
+    Role,
+    Variance,
+    crossed_variance,
+    needed_for_half,
+    nested_variance,
+    resampled_variance,
+)
+from probseg.analysis.vote_tables import vote_tables
+from probseg.labels import LabelSet
+
+__all__ = ["ANY_RATERS", "THESE_RATERS", "Plan", "plan_sentence", "plans"]
+
+THESE_RATERS = "these raters"
+ANY_RATERS = "any raters"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would halve the 95 % interval of one figure.
+
+    Attributes:
+        figure: ``fleiss_kappa`` or ``dice``, means over cases, or ``volume_log_ratio``, the bias of a rater.
+        structure: name of the class or group, or `probseg.analysis.held_out.ALL_CLASSES`.
+        scope: `THESE_RATERS`, an interval over patients as everywhere in the report, or `ANY_RATERS`, over patients and
+            raters, if others of the same kind had read.
+        value: the figure, patients weighing alike; NaN for the bias, of which each rater has his own.
+        patients, raters: how many there are; raters is readings a patient where raters are nobody.
+        half_width: of the interval now, 1.96 standard errors.
+        patient_share, rater_share, rest_share: parts of the variance now; they sum to 1.
+        needed: what would halve it.
+        resampled_patients, resampled_raters: the interval's width with the numbers needed over the width now, by
+            drawing so many from those there are; about 0.5. NaN where nothing is needed or drawn.
+    """
+
+    figure: str
+    structure: str
+    scope: str
+    value: float
+    patients: int
+    raters: float
+    half_width: float
+    patient_share: float
+    rater_share: float
+    rest_share: float
+    needed: Needed
+    resampled_patients: float
+    resampled_raters: float
+
+
+def plans(
+    statistics: Sequence[CaseStatistics],
+    labels: LabelSet,
+    stable: bool,
+    region: str = "union",
+    samples: int = 1000,
+    seed: int = 0,
+) -> tuple[Plan, ...]:
+    """Plan for the kappa and Dice of every structure and, where names are persons, for the bias in volume.
+
+    The figure of each case is taken apart into pseudo-values, one a rater, by leaving out one rater after the other
+    (Dorfman, Berbaum and Metz 1992, doi:10.1097/00004424-199209000-00015); the pseudo-values of all cases are analysed
+    as a table of patients and raters (`probseg.analysis.variance`), a patient's cases averaged first. For the bias
+    they are the logarithms of the volumes themselves. The answer extrapolates: it holds for more patients and raters
+    like these. With two raters a case none can be left out, and only patients are planned.
+
+    Args:
+        statistics: of the cases.
+        labels: the label set.
+        stable: whether a rater's name is the same person in every case.
+        region: where kappa is measured, see `probseg.analysis.region.combination_region`.
+        samples: bootstrap samples of the resampled widths.
+        seed: of these.
+
+    Returns:
+        A plan a figure, structure and scope; none where the figure is undefined or does not vary.
+    """
+    patients = np.unique([s.patient_id for s in statistics], return_inverse=True)[1]
+    found: list[tuple[str, str, Role, _Found | None]] = []
+    for figure, of_case, structures in (
+        ("fleiss_kappa", _kappa, (ALL_CLASSES, *labels.structures)),
+        ("dice", _dice, labels.structures),
+    ):
+        cases = [of_case(s, labels, region) for s in statistics]
+        for k, structure in enumerate(structures):
+            values, without = np.array([c[0][k] for c in cases]), [c[1][:, k] for c in cases]
+            apart = _crossed(statistics, patients, values, without) if stable else _nested(patients, values, without)
+            found.append((figure, structure, "mean", apart))
+    for k, structure in enumerate(labels.structures if stable else ()):
+        found.append(("volume_log_ratio", structure, "one against others", _volumes(statistics, patients, k)))
+    return tuple(
+        plan
+        for figure, structure, role, apart in found
+        if apart is not None
+        for plan in _plans(figure, structure, role, apart, samples, seed)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A figure taken apart: its value, its components, and the tables ``(patients, columns)`` to resample."""
+
+    value: float
+    variance: Variance
+    tables: tuple[NDArray[np.float64], ...]
+
+
+def _kappa(case: CaseStatistics, labels: LabelSet, region: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fleiss' kappa ``(1 + structures,)``, and ``(raters, 1 + structures)`` without each rater."""
+    own, voxels = case.patterns.labels[: len(case.raters)], case.patterns.voxels
+
+    def of(raters: NDArray[np.intp]) -> NDArray[np.float64]:
+        return vote_tables(raters, voxels, combination_region(raters, labels, region), labels).fleiss_kappa
+
+    if len(own) < 3:
+        return of(own), np.full((len(own), 1 + len(labels.structures)), np.nan)
+    return of(own), np.array([of(np.delete(own, r, axis=0)) for r in range(len(own))])
+
+
+def _dice(case: CaseStatistics, labels: LabelSet, region: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean Dice over pairs ``(structures,)``, and ``(raters, structures)`` over the pairs without each rater."""
+    num, column = len(case.raters), {s: k for k, s in enumerate(labels.structures)}
+    pairs = np.full((num, num, len(column)), np.nan)
+    for pair in case.pairs:
+        a, b = case.raters.index(pair.rater_a), case.raters.index(pair.rater_b)
+        pairs[a, b, column[pair.structure]] = pair.dice
+    whole = _mean(pairs.reshape(num * num, -1))
+    without = [np.delete(np.delete(pairs, r, axis=0), r, axis=1) for r in range(num)]
+    return whole, np.array([_mean(p.reshape((num - 1) ** 2, -1)) for p in without]).reshape(num, -1)
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over the first axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    return np.divide(np.where(known, values, 0.0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _of_patients(values: NDArray[np.float64], patients: NDArray[np.intp]) -> NDArray[np.float64]:
+    """``(patients, ...)`` mean over the cases of each."""
+    return np.stack([_mean(values[patients == p]) for p in range(patients.max() + 1)])
+
+
+def _pseudo(value: float, without: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Jackknife pseudo-values of the raters of one case: ``m f - (m - 1) f(without r)``."""
+    return len(without) * value - (len(without) - 1) * without
+
+
+def _crossed(
+    statistics: Sequence[CaseStatistics],
+    patients: NDArray[np.intp],
+    values: NDArray[np.float64],
+    without: Sequence[NDArray[np.float64]],
+) -> _Found | None:
+    raters = sorted({r for s in statistics for r in s.raters})
+    table = np.full((len(statistics), len(raters)), np.nan)
+    for i, case in enumerate(statistics):
+        table[i, [raters.index(r) for r in case.raters]] = _pseudo(float(values[i]), without[i])
+    table, figure = _of_patients(table, patients), _of_patients(values[:, None], patients)
+    variance = crossed_variance(table)
+    if variance is None:
+        return _patients_only(figure[~np.isnan(figure)], len(raters))
+    return _Found(float(_mean(figure)[0]), variance, (table,))
+
+
+def _nested(
+    patients: NDArray[np.intp], values: NDArray[np.float64], without: Sequence[NDArray[np.float64]]
+) -> _Found | None:
+    known = np.flatnonzero(~np.isnan(values))
+    within, readings = np.full(len(values), np.nan), np.array([float(len(w)) for w in without])
+    for i in known.tolist():
+        pseudo = _pseudo(float(values[i]), without[i])
+        if len(pseudo) > 2 and not np.isnan(pseudo).any():
+            within[i] = pseudo.var(ddof=1) / len(pseudo)
+    of_patient = _of_patients(np.stack([values, within, readings], axis=1)[known], _dense(patients[known]))
+    # The mean of K cases varies by a Kth of what one varies, given the patient.
+    cases = np.bincount(_dense(patients[known])) if len(known) else np.zeros(0)
+    variance = nested_variance(of_patient[:, 0], of_patient[:, 1] / cases, of_patient[:, 2]) if len(known) else None
+    if variance is None:
+        return _patients_only(of_patient[:, 0], float(readings.mean())) if len(known) else None
+    return _Found(float(of_patient[:, 0].mean()), variance, (of_patient[:, :1],))
+
+
+def _dense(patients: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Numbers without gaps."""
+    return np.unique(patients, return_inverse=True)[1]
+
+
+def _patients_only(figure: NDArray[np.float64], raters: float) -> _Found | None:
+    """Where no rater can be left out, all variance passes for that of patients."""
+    if len(figure) < 2:
+        return None
+    variance = Variance(float(figure.var(ddof=1)), 0.0, 0.0, len(figure), raters, crossed=False)
+    return _Found(float(figure.mean()), variance, (figure[:, None],))
+
+
+def _volumes(statistics: Sequence[CaseStatistics], patients: NDArray[np.intp], k: int) -> _Found | None:
+    """Logarithms of the volumes of structure number k; to resample, each rater less each of the others."""
+    raters = sorted({r for s in statistics for r in s.raters})
+    logs = np.full((len(statistics), len(raters)), np.nan)
+    for i, case in enumerate(statistics):
+        for name, sizes in case.sizes_voxels.items():
+            if sizes[k] > 0:
+                logs[i, raters.index(name)] = math.log(sizes[k])
+    logs = _of_patients(logs, patients)
+    variance = crossed_variance(logs)
+    if variance is None:
+        return None
+    apart = tuple(logs[:, [r]] - np.delete(logs, r, axis=1) for r in range(len(raters)))
+    return _Found(math.nan, variance, apart)
+
+
+def _plans(figure: str, structure: str, role: Role, found: _Found, samples: int, seed: int) -> list[Plan]:
+    variance, out = found.variance, []
+    of = variance.of_mean if role == "mean" else variance.of_one_against_others
+    n, m = variance.num_patients, variance.num_raters
+    for scope in (THESE_RATERS, ANY_RATERS) if variance.crossed else (THESE_RATERS,):
+        anew = scope == ANY_RATERS
+        now = of(n, m, anew)
+        if now <= 0:
+            continue
+        needed = needed_for_half(variance, role, anew)
+        by_patients = of(n, m, anew) - of(math.inf, m, anew)
+        raters = of(math.inf, m, anew)
+        rest = by_patients - (variance.patient_excess * variance.patients / n if role == "mean" else 0.0)
+        shares = ((by_patients - rest) / now, raters / now, rest / now)
+        resampled = _Resampled(found.tables, role, n, m, anew, samples, seed)
+        out.append(
+            Plan(
+                figure,
+                structure,
+                scope,
+                found.value,
+                n,
+                m,
+                1.96 * math.sqrt(now),
+                *shares,
+                needed,
+                math.nan if needed.patients is None else resampled.ratio(needed.patients, None),
+                math.nan if needed.raters is None or not anew else resampled.ratio(n, needed.raters),
+            )
+        )
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Resampled:
+    """Widths of an interval by drawing patients, and raters where they are drawn anew, from those there are."""
+
+    tables: tuple[NDArray[np.float64], ...]
+    role: Role
+    patients: int
+    raters: float
+    anew: bool
+    samples: int
+    seed: int
+
+    def ratio(self, patients: int, raters: int | None) -> float:
+        """Width with so many over the width now; None for as many raters as now."""
+        now = self._variance(self.patients, round(self.raters))
+        then = self._variance(patients, round(self.raters) if raters is None else raters)
+        return math.sqrt(then / now) if now > 0 else math.nan
+
+    def _variance(self, patients: int, raters: int) -> float:
+        columns = raters - (self.role == "one against others")
+        drawn = columns if self.anew else None
+        return float(np.mean([resampled_variance(t, patients, drawn, self.samples, self.seed) for t in self.tables]))
+
+
+_NAMES = {"fleiss_kappa": "Fleiss' kappa", "dice": "Dice", "volume_log_ratio": "a reader's bias in volume"}
+
+
+def plan_sentence(plan: Plan) -> str:
+    """A plan in words, for those who have to find the readers and the patients."""
+    of = "these readers" if plan.scope == THESE_RATERS else "readers like these"
+    half = (
+        f"{100 * math.expm1(plan.half_width):.0f} %" if plan.figure == "volume_log_ratio" else f"{plan.half_width:.3f}"
+    )
+    start = f"To halve the interval of {_NAMES[plan.figure]} on {plan.structure} (now {half} either way, for {of})"
+    patients, raters, fewest = plan.needed
+    options = []
+    if patients is not None:
+        options.append(f"read {patients - plan.patients} more patients")
+    if raters is not None:
+        options.append(f"have {math.ceil(raters - plan.raters)} more readers")
+    if options:
+        return f"{start}, {' or '.join(options)}."
+    if fewest is not None:
+        both = f"{fewest[0]} patients read by {fewest[1]} do"
+        return f"{start}, neither more patients nor more readers alone suffice; {both}."
+    return f"{start}, no number of patients or readers suffices."
