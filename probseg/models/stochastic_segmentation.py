@@ -41,6 +41,9 @@ class StochasticSegmentation(SegmentationModule):
         rank: R, the number of factors.
         samples: M, how many samples of the logits a training step takes.
         variance: D at the start.
+        mean_weight: weight of a further term, the cross entropy of the mean probabilities over the samples (the hybrid
+            objective of Sohn et al. 2015, NeurIPS). A likelihood that M samples share is highest when they spread too
+            widely, since one of them need fit; this term calibrates their mean. 0, the default, is the paper's.
         region: where logits are random; None for everywhere. Elsewhere P and D are 0.
         kwargs: those of `SegmentationModule`.
     """
@@ -51,6 +54,7 @@ class StochasticSegmentation(SegmentationModule):
         rank: int = 10,
         samples: int = 8,
         variance: float = 0.1,
+        mean_weight: float = 0.0,
         region: StochasticRegion | None = None,
         **kwargs: Any,
     ) -> None:
@@ -61,14 +65,15 @@ class StochasticSegmentation(SegmentationModule):
                 f"StochasticSegmentation needs a network with features and head, which {type(network).__name__} lacks; "
                 "use probseg.networks.UNet",
             )
-        if rank < 1 or samples < 2 or not 0 < variance < math.inf:
+        if rank < 1 or samples < 2 or not 0 < variance < math.inf or mean_weight < 0:
             raise ProbsegError(
                 "E_SCHEMA",
-                f"rank must be at least 1, samples at least 2 and variance above 0, but are {rank}, {samples} and "
-                f"{variance}",
+                "rank must be at least 1, samples at least 2, variance above 0 and mean_weight at least 0, but are "
+                f"{rank}, {samples}, {variance} and {mean_weight}",
             )
         self.rank = rank
         self.samples = samples
+        self.mean_weight = mean_weight
         self.region = region
         self.covariance = LowRankHead(network, rank, variance)
 
@@ -109,11 +114,19 @@ class StochasticSegmentation(SegmentationModule):
         z = torch.randn(self.samples, len(batch), self.rank, device=mean.device)
         foreground = self._against_background(mean) + torch.einsum("mbr,br...->mb...", z, factors)
         foreground = foreground + deviation * torch.randn_like(foreground)
-        each = mask_log_likelihood(_with_background(foreground), target, self.admissible)  # (samples, batch, masks)
+        logits = _with_background(foreground)
+        each = mask_log_likelihood(logits, target, self.admissible)  # (samples, batch, masks)
         likelihood = torch.logsumexp(each, dim=0) - math.log(self.samples)
-        loss = -(likelihood * target.share).sum(dim=1).mean()
-        spread = (factors.detach() ** 2).sum(dim=1).mean().sqrt()
-        return {"loss": loss, "factor_deviation": spread, "voxel_deviation": deviation.detach().mean()}
+        terms = {"masks": -(likelihood * target.share).sum(dim=1).mean()}
+        loss = terms["masks"]
+        if self.mean_weight:
+            mean = torch.logsumexp(torch.log_softmax(logits, dim=2), dim=0)  # log-probabilities up to a constant
+            voxels = (self.log_likelihood(mean.unsqueeze(1), target.labels) * target.rated).flatten(2).sum(dim=2)
+            terms["mean"] = -(voxels * target.share).sum(dim=1).mean()
+            loss = loss + self.mean_weight * terms["mean"]
+        terms["factor_deviation"] = (factors.detach() ** 2).sum(dim=1).mean().sqrt()
+        terms["voxel_deviation"] = deviation.detach().mean()
+        return {"loss": loss, **terms}
 
 
 def _with_background(foreground: Tensor) -> Tensor:

@@ -114,7 +114,27 @@ def test_the_head_starts_with_the_variance_asked_for(dimensions: int, fold: int)
     torch.testing.assert_close(deviation**2, torch.full_like(deviation, 0.3))
 
 
-@pytest.mark.parametrize("wrong", [{"rank": 0}, {"samples": 1}, {"variance": 0.0}])
+def test_the_mean_of_the_samples_can_be_trained_as_well(info, batch):
+    """The further term is the cross entropy of the mean probabilities, recomputed with the same random numbers."""
+    model = model_of(samples=4, mean_weight=0.5).eval()
+    model.bind(info)
+    torch.manual_seed(5)
+    terms = model.loss(batch)
+    torch.manual_seed(5)
+    mean, deviation, factors = model._moments(batch.image)
+    z = torch.randn(4, len(batch), 3)
+    eta = mean[:, 1:] - mean[:, :1] + torch.einsum("mbr,brchw->mbchw", z, factors)
+    eta = eta + deviation * torch.randn_like(eta)
+    probs = torch.cat([torch.zeros_like(eta[:, :, :1]), eta], dim=2).softmax(2).mean(dim=0)
+    target = model.target(batch, 3)
+    allowed = torch.from_numpy(info.labels.admissible).float()[target.labels.long()].movedim(-1, 2)
+    voxels = (probs.unsqueeze(1) * allowed).sum(dim=2).log() * target.rated
+    slow = -(voxels.flatten(2).sum(dim=2) * target.share).sum(dim=1).mean()
+    assert terms["mean"].item() == pytest.approx(slow.item(), rel=1e-5)
+    assert terms["loss"].item() == pytest.approx((terms["masks"] + 0.5 * terms["mean"]).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [{"rank": 0}, {"samples": 1}, {"variance": 0.0}, {"mean_weight": -1.0}])
 def test_settings_are_checked(wrong):
     with pytest.raises(ProbsegError, match="E_SCHEMA"):
         model_of(**wrong)
