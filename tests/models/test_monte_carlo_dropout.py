@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from probseg.distribution import Draws
 from probseg.errors import ProbsegError
-from probseg.models import MonteCarloDropout
+from probseg.models import Deterministic, MonteCarloDropout
 from probseg.models.monte_carlo_dropout import channels_dropped
 from probseg.networks import UNet
+from probseg.networks.concrete_dropout import ConcreteDropout
 
 
 @pytest.fixture
@@ -60,3 +63,94 @@ def test_the_share_of_dropped_channels_is_p():
 def test_it_asks_for_dropout():
     with pytest.raises(ProbsegError, match="set dropout of the network above 0"):
         MonteCarloDropout(UNet(1, 2, (4, 8)))
+
+
+@torch.no_grad()
+def test_prediction_in_the_midst_of_training_leaves_batch_norm_alone(model):
+    model.train()
+    seen: list[bool] = []
+    for module in model.network.modules():
+        module.register_forward_pre_hook(lambda m, args: seen.append(m.training))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    in_training = model(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), Draws(2)).logits
+    assert seen and not any(seen), "every module is in evaluation mode, dropout is done by hooks"
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    model.eval()
+    again = model(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), Draws(2)).logits
+    assert torch.equal(in_training, again)
+
+
+def test_tokens_have_their_channels_last():
+    net = nn.Dropout(0.5).eval()
+    x = torch.ones(2, 7, 40)
+    with channels_dropped(net, Draws(), 0):
+        y = net(x)
+    assert torch.equal(y, y[:1, :1].expand_as(y)) and len(y.unique()) == 2
+
+
+def concrete(**kwargs) -> MonteCarloDropout:
+    return MonteCarloDropout(UNet(1, 3, (4, 8), dropout=0.3), concrete=True, **kwargs)
+
+
+def test_the_regulariser_of_concrete_dropout_by_its_formula(info, batch):
+    torch.manual_seed(0)
+    model = concrete(weight_prior=0.5, data_size=20).eval()
+    model.bind(info)
+    down, deep, up = (m for m in model.network.modules() if isinstance(m, ConcreteDropout))
+    with torch.no_grad():
+        down.logit.fill_(0.0)  # p = 1/2
+    terms = model.loss(batch)
+    net = model.network
+    squares = [
+        net.down[1][0].weight.square().sum() + net.up[0][0].weight[:, 8:].square().sum(),
+        net.up[0][0].weight[:, :8].square().sum(),
+        net.classify.weight.square().sum(),
+    ]
+    h = -0.3 * math.log(0.3) - 0.7 * math.log(0.7)
+    expected = (
+        0.25 * squares[0] / 0.5 - 4 * math.log(2) + 0.25 * squares[1] / 0.7 - 8 * h + 0.25 * squares[2] / 0.7 - 4 * h
+    ) / 20
+    assert terms["concrete"].item() == pytest.approx(expected.item(), rel=1e-5)
+    plain = Deterministic(net).eval()
+    plain.bind(info)
+    assert terms["loss"].item() == pytest.approx(plain.loss(batch)["loss"].item() + expected.item(), rel=1e-5)
+    assert terms["dropout"].item() == pytest.approx((0.5 + 0.3 + 0.3) / 3, rel=1e-5)
+    terms["loss"].backward()
+    assert all(layer.logit.grad != 0 for layer in (down, deep, up))
+
+
+@pytest.mark.parametrize(("weight_prior", "sign"), [(0.0, -1), (1e6, 1)])
+def test_the_entropy_pulls_p_to_a_half_and_heavy_weights_push_it_down(info, batch, weight_prior, sign):
+    torch.manual_seed(0)
+    model = concrete(weight_prior=weight_prior, data_size=1)
+    model.bind(info)
+    model.loss(batch)["concrete"].backward()
+    assert [torch.sign(layer.logit.grad).item() for layer in model.concrete] == [sign] * 3
+
+
+def test_concrete_draws_are_as_coherent_as_others():
+    torch.manual_seed(0)
+    model = concrete().eval()
+    x = torch.rand(3, 1, 16, 16)
+    whole = model(x, Draws(3, seed=2)).logits
+    torch.testing.assert_close(model(x[1:2], Draws(2, seed=2)).logits, whole[:2, :, 1:2], atol=1e-5, rtol=0)
+    assert not torch.equal(whole[0], whole[1])
+    with torch.no_grad():
+        for layer in model.concrete:
+            layer.logit.fill_(-30.0)  # p has been learnt to nothing
+    settled = model(x, Draws(2)).logits
+    torch.testing.assert_close(settled[0], settled[1])
+
+
+def test_wrong_settings(info, batch):
+    for wrong in ({"weight_prior": -1.0}, {"data_size": 0}):
+        with pytest.raises(ProbsegError, match="weight_prior of MonteCarloDropout must be at least 0"):
+            concrete(**wrong)
+    for idle in ({"weight_prior": 1.0}, {"data_size": 10}):
+        with pytest.raises(ProbsegError, match="are for concrete dropout; set concrete to true"):
+            MonteCarloDropout(UNet(1, 2, (4, 8), dropout=0.3), **idle)
+    model = concrete()
+    model.bind(info)
+    with pytest.raises(ProbsegError, match="set data_size of MonteCarloDropout"):
+        model.loss(batch)  # outside of a trainer nobody knows how many images there are
