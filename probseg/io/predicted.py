@@ -1,0 +1,117 @@
+"""What ``probseg predict`` wrote, read back beside the masks of raters: one label map a case, and how unsure it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.case import Geometry
+from probseg.errors import ProbsegError
+from probseg.io.guard import file_size
+from probseg.io.volumes import read_mask
+from probseg.labels import LabelSet
+from probseg.records import check_case_id
+
+__all__ = ["PredictedCase", "open_predictions"]
+
+_MODE = "mode.nii.gz"
+
+
+@dataclass(frozen=True)
+class PredictedCase:
+    """The prediction of one case, not yet read; small enough to be sent to another process.
+
+    Attributes:
+        case_id: of the case.
+        path: its label map of file values.
+        sha256: of that file, as the run's manifest has it.
+        entropy_voxels: entropy of the mean distribution summed over the voxels, nats.
+    """
+
+    case_id: str
+    path: Path
+    sha256: str
+    entropy_voxels: float
+
+    def read(self, geometry: Geometry, labels: LabelSet) -> NDArray[np.uint8]:
+        """Dense labels on the grid of the case.
+
+        Raises:
+            ProbsegError: E_CORRUPT where the file is not the one that the run finished, and the codes of
+                `probseg.io.volumes.read_mask` and `LabelSet.encode`.
+        """
+        what = f"the prediction of case '{self.case_id}'"
+        file_size(self.path)
+        with self.path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
+                raise ProbsegError(
+                    "E_CORRUPT", f"{what} ('{self.path}') is not the file that manifest.json lists; predict it again"
+                )
+        return labels.encode(read_mask(self.path, geometry, what), what)
+
+
+def open_predictions(folder: str | Path, labels: LabelSet) -> dict[str, PredictedCase]:
+    """List the finished predictions of a run by case id.
+
+    Args:
+        folder: what ``probseg predict --out`` wrote.
+        labels: of the dataset that they are compared in; a model that gives one of its values another name is refused.
+
+    Raises:
+        ProbsegError: E_FILE_MISSING without manifest.json, E_PARSE or E_SCHEMA where it or a summary is not what
+            ``probseg predict`` writes, E_CLASS_MISMATCH for other classes.
+    """
+    root = Path(folder)
+    if not (root / "manifest.json").is_file():
+        raise ProbsegError(
+            "E_FILE_MISSING", f"'{root}' has no manifest.json; give the folder that probseg predict --out finished"
+        )
+    manifest, path = _json(root / "manifest.json"), root / "manifest.json"
+    try:
+        scans = [(check_case_id(str(scan["case_id"])), str(scan["files"][_MODE])) for scan in manifest["scans"]]
+    except (KeyError, TypeError) as error:
+        raise ProbsegError("E_SCHEMA", f"'{path}' is not what probseg predict writes: {error!r}") from error
+    return {case_id: _predicted(root / case_id, case_id, sha256, labels) for case_id, sha256 in scans}
+
+
+def _predicted(folder: Path, case_id: str, sha256: str, labels: LabelSet) -> PredictedCase:
+    path = folder / "summary.json"
+    summary = _json(path)
+    try:
+        _check_classes(summary["classes"], labels, path)
+        mean = float(summary["uncertainty_nats"]["entropy"]["scan"])
+        voxels = math.prod(int(n) for n in summary["shape"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProbsegError("E_SCHEMA", f"'{path}' is not what probseg predict writes: {error!r}") from error
+    return PredictedCase(case_id, folder / _MODE, sha256, mean * voxels)
+
+
+def _check_classes(classes: Mapping[str, int], labels: LabelSet, path: Path) -> None:
+    """A value must have one name; a model may know fewer classes than the raters, or more."""
+    known = {c.value: c.name for c in labels.classes}
+    for name, value in classes.items():
+        if known.get(value, name) != name:
+            raise ProbsegError(
+                "E_CLASS_MISMATCH",
+                f"in '{path}' the value {value} is '{name}', but the dataset calls it '{known[value]}'; predict with a "
+                "model of these classes",
+            )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    file_size(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError, RecursionError) as error:
+        raise ProbsegError("E_PARSE", f"'{path}' is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ProbsegError("E_SCHEMA", f"'{path}' must hold an object, as probseg predict writes it")
+    return data
