@@ -22,7 +22,7 @@ from probseg.analysis.staple import staple_of_patterns
 from probseg.analysis.volumes import log_volume_ratios
 from probseg.labels import LabelSet
 
-__all__ = ["Confusion", "RaterCard", "RaterFigures", "StapleCounts", "rater_cards", "staple_counts"]
+__all__ = ["ConfusionCell", "RaterCard", "RaterFigures", "StapleCounts", "rater_cards", "staple_counts"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RaterFigures:
 
 
 @dataclass(frozen=True)
-class Confusion:
+class ConfusionCell:
     """What a rater calls that which is truly of one class: one cell.
 
     Attributes:
@@ -79,7 +79,7 @@ class RaterCard:
     rater: str
     cases: int
     structures: tuple[RaterFigures, ...]
-    confusion: tuple[Confusion, ...]
+    confusion: tuple[ConfusionCell, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +256,7 @@ def _cells(
     table: NDArray[np.float64],
     labels: LabelSet,
     intervals: Callable[[NDArray, NDArray], list[Interval]],
-) -> list[Confusion]:
+) -> list[ConfusionCell]:
     """Every cell of ``(cases, C, C)`` that occurs, as a share of its row."""
     rows = np.broadcast_to(table.sum(axis=2, keepdims=True), table.shape)
     places = np.argwhere(np.nansum(table, axis=0) > 0)
@@ -264,4 +264,4 @@ def _cells(
         return []
     tops, bottoms = (t[:, places[:, 0], places[:, 1]] for t in (table, rows))
     found = zip(places, intervals(tops, bottoms), strict=True)
-    return [Confusion(truth, labels.names[i], labels.names[j], share) for (i, j), share in found]
+    return [ConfusionCell(truth, labels.names[i], labels.names[j], share) for (i, j), share in found]
