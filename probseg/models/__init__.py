@@ -6,6 +6,7 @@ from probseg.models.base import SegmentationModule
 from probseg.models.curriculum import CentreFirst, Curriculum
 from probseg.models.deterministic import Deterministic
 from probseg.models.ensemble import Ensemble
+from probseg.models.hierarchical_unet import HierarchicalUNet
 from probseg.models.loading import load_model
 from probseg.models.monte_carlo_dropout import MonteCarloDropout
 from probseg.models.probabilistic_unet import ProbabilisticUNet
@@ -35,6 +36,7 @@ __all__ = [
     "Curriculum",
     "Deterministic",
     "Ensemble",
+    "HierarchicalUNet",
     "IntensityRegion",
     "MajorityVote",
     "MonteCarloDropout",

@@ -25,6 +25,7 @@ _OWN = frozenset(
         "models.MonteCarloDropout",
         "models.Ensemble",
         "models.ProbabilisticUNet",
+        "models.HierarchicalUNet",
         "models.SWAG",
         "models.StochasticSegmentation",
         "models.IntensityRegion",

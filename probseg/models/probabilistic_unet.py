@@ -15,6 +15,7 @@ from probseg.errors import ProbsegError
 from probseg.models.base import SegmentationModule
 from probseg.models.bounds import Evidence, EvidenceBound, LatentBound
 from probseg.models.collapse import CollapseAlarm, active_units
+from probseg.models.mask_channels import mask_channels
 from probseg.models.targets import Target
 from probseg.networks.divergence import at_noise, chosen_of, kl_by_dimension, whitened
 from probseg.networks.gaussian import GaussianEncoder
@@ -119,12 +120,9 @@ class ProbabilisticUNet(SegmentationModule):
 
     def _posterior(self, image: Tensor, target: Target, chosen: Tensor) -> Distribution:
         """q(z | x, y) for the ``chosen`` (mask, image) pairs, masks slowest: Gaussians ``(chosen, latent)``."""
-        admissible = self.admissible.to(image)
-        share = admissible / admissible.sum(dim=1, keepdim=True)  # a group is spread evenly over its classes
-        seen = share[target.labels.long()].movedim(-1, 2)
-        seen = torch.where(target.rated.unsqueeze(2), seen, 1.0 / self.num_classes) - 0.5  # centred, as in the paper
-        images = image.unsqueeze(0).expand(seen.shape[1], *image.shape)
-        pairs = torch.cat([images, seen.transpose(0, 1)], dim=2).flatten(0, 1)
+        seen = mask_channels(target, self.admissible).transpose(0, 1)
+        images = image.unsqueeze(0).expand(len(seen), *image.shape)
+        pairs = torch.cat([images, seen], dim=2).flatten(0, 1)
         gaussian: Distribution = self.posterior(pairs[chosen])
         return gaussian
 

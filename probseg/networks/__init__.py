@@ -9,9 +9,11 @@ from __future__ import annotations
 from probseg.networks.confusion import ConfusionMatrices
 from probseg.networks.deep import coarsened, level_weights
 from probseg.networks.gaussian import GaussianEncoder
+from probseg.networks.ladder import LatentLadder
 from probseg.networks.latent import LatentCombiner
 from probseg.networks.low_rank import LowRankHead
-from probseg.networks.protocol import DeepNetwork, FeatureNetwork
+from probseg.networks.mask_encoder import MaskEncoder
+from probseg.networks.protocol import DeepNetwork, FeatureNetwork, PyramidNetwork
 from probseg.networks.styles import RaterStyles
 from probseg.networks.unet import UNet
 
@@ -21,7 +23,10 @@ __all__ = [
     "FeatureNetwork",
     "GaussianEncoder",
     "LatentCombiner",
+    "LatentLadder",
     "LowRankHead",
+    "MaskEncoder",
+    "PyramidNetwork",
     "RaterStyles",
     "UNet",
     "coarsened",

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["DeepNetwork", "FeatureNetwork"]
+__all__ = ["DeepNetwork", "FeatureNetwork", "PyramidNetwork"]
 
 
 @runtime_checkable
@@ -52,3 +52,19 @@ class DeepNetwork(Protocol):
 
         Entry 0 is ``forward(image)``; entry k has shape ``(batch, classes, *ceil(space / 2**k))``.
         """
+
+
+@runtime_checkable
+class PyramidNetwork(FeatureNetwork, Protocol):
+    """A network with a decoder of several levels, each twice as fine as the one before.
+
+    Attributes:
+        pyramid_channels: channels of the levels, coarse first.
+        fold: how many voxels along each axis share a position of the finest level; a power of 2.
+    """
+
+    pyramid_channels: tuple[int, ...]
+    fold: int
+
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        """Features of every level ``(batch, channels, *grid)``, coarse first; the last are ``features(image)``."""

@@ -75,6 +75,7 @@ class UNet(nn.Module):
         self.num_classes = num_classes
         self.dimensions = dimensions
         self.feature_channels = channels[0]
+        self.pyramid_channels = tuple(reversed(channels))
         self.multiple = fold * 2 ** (len(channels) - 1)
         inputs = [in_channels * patch, *channels[:-1]]
         deep = len(channels) - 2
@@ -104,6 +105,10 @@ class UNet(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to ``(batch, feature_channels, *padded space / fold)``."""
+        return self.pyramid(image)[-1]
+
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        """The features of every level of the decoder, coarse first; the last are those of ``features``."""
         if image.ndim != self.dimensions + 2 or image.shape[1] != self.in_channels:
             raise ProbsegError(
                 "E_SHAPE_MISMATCH",
@@ -117,11 +122,11 @@ class UNet(nn.Module):
         for k, level in enumerate(self.down):
             x = level(x if k == 0 else self.pool(x))
             skips.append(x)
-        skips.pop()
+        levels = [skips.pop()]
         for level in self.up:
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = level(torch.cat([x, skips.pop()], dim=1))
-        return x
+            x = F.interpolate(levels[-1], scale_factor=2.0, mode="nearest")
+            levels.append(level(torch.cat([x, skips.pop()], dim=1)))
+        return levels
 
     def head(self, features: Tensor, space: tuple[int, ...]) -> Tensor:
         """Features to logits ``(batch, num_classes, *space)``."""
