@@ -49,7 +49,7 @@ class DatasetInfo:
         raters: names of the raters that a model learns from, where they are stable; a rater's number in a batch is the
             position here. Empty where nobody has listed them, as in ``dataset.yaml``, whose raters stand in its cases.
         repeats: pairs of a rater's name and the person whose repeated reading it is, such as ``("anna-2", "anna")``. A
-            person counts once among raters, and is compared with himself.
+            person counts once among raters, and is compared with themselves.
     """
 
     name: str

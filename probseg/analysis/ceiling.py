@@ -1,6 +1,6 @@
 """The human ceiling: how far a model differs from raters beside how far raters differ from one another.
 
-With one rater held out, the model takes his place among the same others (`probseg.analysis.held_out`). The model's
+With one rater held out, the model takes their place among the same others (`probseg.analysis.held_out`). The model's
 figure less the rater's says how much is lost, or won, by reading with the model instead of with one more rater.
 """
 
@@ -38,7 +38,7 @@ class Ceiling:
         held_out: the rater in whose place the model stands; `ANYBODY` for the mean over each in turn.
         better: which way is better.
         raters: the ceiling: mean over cases of the held-out rater against the others.
-        model: mean over the same cases of the model in his place.
+        model: mean over the same cases of the model in their place.
         difference: model less raters; BCa interval over patients.
         williams: Williams index of figures that compare pairs, else None: how the model agrees with raters beside how
             raters agree with one another, 1 the same, above 1 better; BCa interval.

@@ -1,7 +1,7 @@
 """One rater against what the others say together, case by case, as counts that add up over cases.
 
-A rater who is part of the consensus agrees with himself, so the consensus leaves him out: it is the majority of the
-others. A prediction that takes his place is judged by the same others.
+A rater who is part of the consensus agrees with themselves, so the consensus leaves them out: it is the majority of the
+others. A prediction that takes their place is judged by the same others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ConsensusCounts:
 
     Attributes:
         raters: of the case, in order; the first axis of everything below is the rater who is left out.
-        whole: ``(raters, 2, structures, 4)`` voxels by `HITS`, of the rater and then of the prediction in his place;
+        whole: ``(raters, 2, structures, 4)`` voxels by `HITS`, of the rater and then of the prediction in their place;
             the prediction's are 0 where there is none.
         region: the same within the declared region; true negatives have a meaning only there.
         ties: ``(raters, structures)`` tied voxels, over the whole image.

@@ -1,4 +1,4 @@
-"""Every figure of a case with one rater held out, and with the prediction in his place: the human ceiling by case.
+"""Every figure of a case with one rater held out, and with the prediction in their place: the human ceiling by case.
 
 Both are measured against the same other raters, so the two differ by who stands in the place and by nothing else.
 """
@@ -60,7 +60,7 @@ class HeldOut:
     Attributes:
         names: ``(figure, structure)`` of each column.
         places: names of the raters who are held out, or positions within a case where raters are nobody.
-        values: ``(cases, places, columns, 2)``: of the rater in his place, then of the prediction in it. NaN where
+        values: ``(cases, places, columns, 2)``: of the rater in their place, then of the prediction in it. NaN where
             undefined, and throughout for a case with fewer than two raters or without a prediction.
     """
 

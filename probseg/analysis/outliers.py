@@ -28,8 +28,8 @@ class Outlier:
     Attributes:
         kind: ``rater``, ``case`` or ``reading``.
         case_id, rater: which; empty where it does not apply.
-        value: of a case its mean Dice with the majority of the others; of a rater how much his Dice lies above the
-            median of the other raters of the same case, over all his cases; of a reading the same of one case, and
+        value: of a case its mean Dice with the majority of the others; of a rater how much their Dice lies above the
+            median of the other raters of the same case, over all their cases; of a reading the same of one case, and
             above what is usual for the rater where names are persons.
         median: of the values of all cases, readings or raters.
         score: modified z-score of the value, below ``-MOST_SCORE``.
@@ -74,7 +74,7 @@ def modified_scores(values: ArrayLike) -> NDArray[np.float64]:
 def consensus_dice(cases: Sequence[ConsensusCounts], raters: Sequence[str]) -> NDArray[np.float64]:
     """``(cases, raters)``: Dice of each reading with the majority of the others, mean over classes and groups.
 
-    A structure that neither drew is left out; NaN where the rater did not read the case or has no other beside him.
+    A structure that neither drew is left out; NaN where the rater did not read the case or has no other beside them.
     """
     out = np.full((len(cases), len(raters)), np.nan)
     for i, case in enumerate(cases):

@@ -39,7 +39,7 @@ class Plan:
         structure: name of the class or group, or `probseg.analysis.held_out.ALL_CLASSES`.
         scope: `THESE_RATERS`, an interval over patients as everywhere in the report, or `ANY_RATERS`, over patients and
             raters, if others of the same kind had read.
-        value: the figure, patients weighing alike; NaN for the bias, of which each rater has his own.
+        value: the figure, patients weighing alike; NaN for the bias, of which each rater has their own.
         patients, raters: how many there are; raters is readings a patient where raters are nobody.
         half_width: of the interval now, 1.96 standard errors.
         patient_share, rater_share, rest_share: parts of the variance now; they sum to 1.

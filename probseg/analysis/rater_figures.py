@@ -1,7 +1,7 @@
 """A card a rater: agreement, bias in volume, sensitivity and specificity, confusion; where a name is a person.
 
 Two truths that nobody knows stand in for the truth. The majority of the others leaves the rater out, and so does not
-flatter him. STAPLE of all cases together weighs the raters by how good they seem, and includes him.
+flatter them. STAPLE of all cases together weighs the raters by how good they seem, and includes them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RaterFigures:
         consensus_dice: with the majority of the others, mean over cases.
         sensitivity, specificity: against the majority of the others, over all voxels of the declared region.
         staple_sensitivity, staple_specificity: likewise against STAPLE's probability of the truth.
-        volume_log_ratio: log of his volume over the geometric mean of the others', mean over cases; 0 is no bias.
+        volume_log_ratio: log of their volume over the geometric mean of the others', mean over cases; 0 is no bias.
     """
 
     rater: str
@@ -56,7 +56,7 @@ class ConfusionCell:
     Attributes:
         truth: ``others`` or ``staple``.
         is_class, called: names of leaf classes.
-        share: of the voxels of the region that are ``is_class``, the share that he calls ``called``.
+        share: of the voxels of the region that are ``is_class``, the share that they call ``called``.
     """
 
     truth: str
@@ -71,7 +71,7 @@ class RaterCard:
 
     Attributes:
         rater: the name.
-        cases: how many he read.
+        cases: how many they read.
         structures: an entry a class and group.
         confusion: an entry a cell that occurs, for both truths.
     """

@@ -1,4 +1,4 @@
-"""How far a rater who read a case twice differs from himself, beside how far he differs from the others.
+"""How far a rater who read a case twice differs from themselves, beside how far they differ from the others.
 
 `probseg.records.DatasetInfo.repeats` says whose second reading a mask is. Figures between raters see one reading a
 person; the repeats are compared with it here.
@@ -62,7 +62,7 @@ class Repeatability:
     Attributes:
         rater: the person; empty for all who repeated a reading.
         structure: name of the class or group.
-        dice: of a rater with himself, mean over cases.
+        dice: of a rater with themselves, mean over cases.
         dice_between: of the same rater with the others in the same cases.
         dice_difference: the first less the second; BCa interval.
         coefficient_ml: repeatability coefficient: two readings of one person differ by less in 95 % of cases.

@@ -31,7 +31,7 @@ class Variance:
         num_raters: m; readings a patient, perhaps not whole, where raters are nobody.
         patient_excess, rater_excess: a and b, 1 where everybody read everything, more where some read more.
         share_read: c, readings there are of n m.
-        crossed: whether the raters are the same in all patients. Otherwise each patient has raters of his own, their
+        crossed: whether the raters are the same in all patients. Otherwise each patient has raters of their own, their
             variance is within ``rest``, and ``raters`` is 0.
     """
 
@@ -119,11 +119,11 @@ def crossed_variance(table: NDArray[np.float64]) -> Variance | None:
 def nested_variance(
     values: NDArray[np.float64], within: NDArray[np.float64], readings: NDArray[np.float64]
 ) -> Variance | None:
-    """Components where every patient has raters of his own, so that raters cannot be told from the rest.
+    """Components where every patient has raters of their own, so that raters cannot be told from the rest.
 
     Args:
         values: ``(patients,)`` the figure of each.
-        within: ``(patients,)`` the variance of that figure given the patient, were others to read him; NaN where fewer
+        within: ``(patients,)`` the variance of that figure given the patient, were others to read them; NaN where fewer
             than two readings say nothing of it.
         readings: ``(patients,)`` readings behind each figure; the variance within falls as one over their number.
 
