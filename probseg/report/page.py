@@ -18,7 +18,7 @@ from probseg.report.cases import case_views
 from probseg.report.figures import colour_stops, forest_svg, reliability_svg
 from probseg.report.plots import PROBABILITY, UNCERTAINTY
 from probseg.report.reading import find_runs, load_run
-from probseg.report.results import RunResult
+from probseg.report.results import RunResult, titles_of
 from probseg.report.summary import summarise
 from probseg.report.table import figure_text, interval_text, table
 
@@ -68,7 +68,7 @@ def build_report(folders: Sequence[Path], out: Path) -> Path:
 def render(runs: Sequence[RunResult], agreements: Sequence[AgreementView] = ()) -> str:
     """The page as text: of the runs the probabilistic U-Net first, the raters last."""
     ordered = sorted(runs, key=_place)
-    titles = _titles(ordered)
+    titles = titles_of(ordered)
     columns, rows, reasons = table(ordered, list(titles.values()))
     views, scale = case_views(ordered, titles)
     curves = [r for r in ordered if r.reliability is not None and len(r.reliability.count)]
@@ -104,12 +104,6 @@ def render(runs: Sequence[RunResult], agreements: Sequence[AgreementView] = ()) 
 def _place(run: RunResult) -> tuple[bool, bool, bool, str]:
     """Sort key: the probabilistic U-Net, other families, the plain network, the raters."""
     return run.is_raters, run.is_deterministic, run.class_name != "ProbabilisticUNet", run.title
-
-
-def _titles(runs: Sequence[RunResult]) -> dict[str, str]:
-    """What to call each run, by its folder; the folder's name tells two runs of one family apart."""
-    names = [r.title for r in runs]
-    return {str(r.folder): r.title if names.count(r.title) == 1 else f"{r.title}, {r.folder.name}" for r in runs}
 
 
 def _stable(run: RunResult) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.bootstrap import Interval, bootstrap_mean
 
-__all__ = ["CaseTable", "Estimate", "Example", "Reliability", "RunResult", "paired_difference"]
+__all__ = ["CaseTable", "Estimate", "Example", "Reliability", "RunResult", "paired_difference", "titles_of"]
 
 RESAMPLES = 2000
 
@@ -22,6 +22,7 @@ _TITLES = {
     "MonteCarloDropout": "Monte Carlo dropout",
     "Ensemble": "Ensemble",
     "ProbabilisticUNet": "Probabilistic U-Net",
+    "StochasticSegmentation": "Stochastic segmentation network",
 }
 
 
@@ -137,6 +138,12 @@ class RunResult:
     def figure(self, metric: str) -> Estimate:
         """A figure by its name in results.csv; undefined where the run has none."""
         return self.figures.get(metric, Estimate(math.nan, math.nan, math.nan, 0))
+
+
+def titles_of(runs: Sequence[RunResult]) -> dict[str, str]:
+    """Folder of each run to its name for people; runs of one family are told apart by their folders."""
+    names = [r.title for r in runs]
+    return {str(r.folder): r.title if names.count(r.title) == 1 else f"{r.title}, {r.folder.name}" for r in runs}
 
 
 def paired_difference(first: CaseTable, second: CaseTable, metric: str) -> Estimate:
