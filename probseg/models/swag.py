@@ -174,7 +174,7 @@ class SWAG(Wrapper):
         Not at the end of that step: a checkpoint that is written there must not depend on which of the two came first.
         """
         tail = (self._progress() - self.start) / (1 - self.start)
-        if int(self.collected) < min(math.floor(tail * self.snapshots), self.snapshots):
+        if int(self.collected) < min(math.floor(tail * self.snapshots + 1e-9), self.snapshots):
             self.collect()
 
     def on_train_end(self) -> None:
