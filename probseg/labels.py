@@ -113,6 +113,12 @@ class LabelSet:
         return (*(c.value for c in self.classes), *groups, *(() if self.unknown is None else (self.unknown,)))
 
     @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """The name of each dense label, in the order of ``values``."""
+        groups = tuple(g.name for g in self._valued_groups)
+        return (*self.names, *groups, *(() if self.unknown is None else ("unknown",)))
+
+    @cached_property
     def admissible(self) -> NDArray[np.bool_]:
         """``(labels, classes)``: which leaf classes each dense label allows; unknown allows all."""
         rows = [np.eye(self.num_classes, dtype=bool)]

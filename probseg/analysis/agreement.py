@@ -4,53 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.analysis.agreement_settings import AgreementSettings
 from probseg.analysis.bootstrap import Interval, bootstrap_mean
-from probseg.analysis.case_agreement import CaseStatistics, PairStatistics, case_statistics
+from probseg.analysis.case_agreement import TOLERANCES_MM, CaseStatistics
+from probseg.analysis.confusion import Confusion, confusions
+from probseg.analysis.held_out import ALL_CLASSES
+from probseg.analysis.measuring import Follow, measure
+from probseg.analysis.over_cases import Over
+from probseg.analysis.structure_figures import KindFigures, StructureFigures, kind_figures, structure_figures
 from probseg.analysis.volumes import log_volume_ratios
+from probseg.analysis.vote_figures import VoteFigures, vote_figures
 from probseg.case import Case
 from probseg.errors import ProbsegError, warn
 from probseg.records import Dataset, DatasetInfo
 
-__all__ = ["AgreementReport", "RaterFigures", "StructureFigures", "VolumeFigures", "analyse", "merge"]
+__all__ = ["AgreementReport", "RaterFigures", "StructureFigures", "VolumeFigures", "analyse", "merge", "warn_of"]
 
 DEFINITIONS = {
     "dice": "mean over cases of the mean over pairs of raters; a pair that drew nothing is left out and counted",
     "surface_distance_mean_mm": "mean over the surface voxels of both masks of the distance to the other surface",
     "surface_distance_95_mm": "the larger of the two directions' 95th percentiles",
+    "surface_dice": "share of the surface voxels of both masks within a tolerance of the other surface",
     "complete_agreement": "share of voxels where all raters agree, in the union of their foreground",
-    "rater_entropy": "entropy of the raters' vote, mean over the union of their foreground, nats",
+    "rater_entropy": "entropy of the raters' vote, mean over the region, nats",
+    "cohen_kappa": "of two raters over the region; mean over cases of the mean over pairs",
+    "fleiss_kappa": "of all raters over the voxels of the region that all rated; mean over cases",
+    "krippendorff_alpha": "of all raters over the voxels of the region that two or more rated; mean over cases",
+    "pooled": "the same of the voxels of all cases together",
+    "disagreement": "each voxel that differs is class (both drew, not the same), presence (one drew, and the other "
+    "nothing of that connected finding) or extent (the rest); shares of the sum over all cases and pairs",
+    "confusion": "voxels that rater_a calls the row and rater_b the column, wherever both looked",
     "volume_ml": "mean over cases of the raters' mean volume",
     "range_ml": "mean over cases of the largest less the smallest volume that raters drew",
     "volume_log_ratio": "log of a rater's volume over the geometric mean of the others'; 0 is no bias",
     "interval": "95 % percentile bootstrap over patients; null for fewer than two patients",
 }
-
-
-@dataclass(frozen=True)
-class StructureFigures:
-    """Pairs of masks compared in one structure, over all cases.
-
-    Attributes:
-        structure: name of the class or group.
-        dice, iou, surface_distance_mean_mm, surface_distance_95_mm: mean over cases of the mean over pairs.
-        pairs: number of (case, pair).
-        both_empty, one_empty: of these, how many drew nothing, and in how many only one did.
-    """
-
-    structure: str
-    dice: Interval
-    iou: Interval
-    surface_distance_mean_mm: Interval
-    surface_distance_95_mm: Interval
-    pairs: int
-    both_empty: int
-    one_empty: int
 
 
 @dataclass(frozen=True)
@@ -85,13 +79,16 @@ class AgreementReport:
     Attributes:
         info: the dataset.
         cases: what each case contributed, in order.
-        structures: raters among themselves, one entry a class and group.
+        structures: raters among themselves two by two, one entry a class and group.
         predictions: raters against a model's predictions, likewise; empty without predictions.
         volumes: how much raters drew, one entry a class and group.
-        complete_agreement, rater_entropy: over cases.
+        votes: all raters together: first the leaf classes, then one entry a class and group.
+        disagreement: kinds of disagreement between whole label maps of two raters.
+        cohen_kappa: of the leaf classes of two raters.
+        confusion: which class one rater calls what another calls so.
         raters: per rater; empty where raters have no stable identity.
         identical: pairs of raters whose masks are the same wherever both rated.
-        samples, seed: of the bootstrap.
+        settings: how it was measured.
     """
 
     info: DatasetInfo
@@ -99,12 +96,23 @@ class AgreementReport:
     structures: tuple[StructureFigures, ...]
     predictions: tuple[StructureFigures, ...]
     volumes: tuple[VolumeFigures, ...]
-    complete_agreement: Interval
-    rater_entropy: Interval
+    votes: tuple[VoteFigures, ...]
+    disagreement: KindFigures
+    cohen_kappa: Interval
+    confusion: tuple[Confusion, ...]
     raters: tuple[RaterFigures, ...]
     identical: tuple[tuple[str, str], ...]
-    samples: int
-    seed: int
+    settings: AgreementSettings
+
+    @property
+    def complete_agreement(self) -> Interval:
+        """Share of the voxels drawn by any rater on which all agree, over cases."""
+        return self.votes[0].complete_agreement
+
+    @property
+    def rater_entropy(self) -> Interval:
+        """Entropy of the raters' vote over the region, nats, over cases."""
+        return self.votes[0].rater_entropy
 
     @property
     def single_rater_cases(self) -> tuple[str, ...]:
@@ -117,7 +125,7 @@ class AgreementReport:
         if len(sites) < 2:
             return {}
         cases = {site: [c for c in self.cases if c.site == site] for site in sites if site}
-        return {site: merge(part, self.info, self.samples, self.seed) for site, part in cases.items()}
+        return {site: merge(part, self.info, self.settings) for site, part in cases.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON; what is undefined is None."""
@@ -134,40 +142,55 @@ class AgreementReport:
             "single_rater_cases": list(self.single_rater_cases),
             "identical_raters": [list(pair) for pair in self.identical],
             "undecided_voxels": sum(c.undecided_voxels for c in self.cases),
-            "complete_agreement": _plain(self.complete_agreement),
-            "rater_entropy": _plain(self.rater_entropy),
-            "structures": {s.structure: _structure_dict(s) for s in self.structures},
-            "predictions": {s.structure: _structure_dict(s) for s in self.predictions} or None,
-            "volumes": {
-                v.structure: {"volume_ml": _plain(v.volume_ml), "range_ml": _plain(v.range_ml)} for v in self.volumes
-            },
+            "region": {"name": self.settings.region, "text": self.settings.region_text()},
+            "tolerances_mm": list(self.settings.tolerances_mm),
+            **self._agreement(),
+            "confusion": {"labels": list(self.info.labels.label_names), "between": _plain(self.confusion)},
+            "predictions": {s.structure: _named(s) for s in self.predictions} or None,
+            "volumes": {v.structure: _named(v) for v in self.volumes},
             "raters": _raters_dict(self.raters) if stable else None,
             "sites": {site: _site_dict(part) for site, part in self.by_site().items()} or None,
-            "bootstrap": {"samples": self.samples, "seed": self.seed, "unit": "patient", "level": 0.95},
+            "bootstrap": {
+                "samples": self.settings.samples,
+                "seed": self.settings.seed,
+                "unit": "patient",
+                "level": 0.95,
+            },
             "definitions": DEFINITIONS,
         }
 
+    def _agreement(self) -> dict[str, Any]:
+        """What raters have in common and what not: all classes together, then every structure."""
+        together, *each = self.votes
+        pairs = {"cohen_kappa": _plain(self.cohen_kappa), "disagreement": _plain(self.disagreement)}
+        return {
+            **_named(together),
+            **pairs,
+            "structures": {s.structure: _named(s) | _named(v) for s, v in zip(self.structures, each, strict=True)},
+        }
 
-def _plain(interval: Interval) -> dict[str, float | int | None]:
-    return {f.name: _null(getattr(interval, f.name)) for f in fields(interval)}
+
+def _plain(value: Any) -> Any:
+    """Numbers, texts, lists and mappings; what is undefined is None."""
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _null(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _structure_dict(figures: StructureFigures) -> dict[str, Any]:
-    plain = {f.name: getattr(figures, f.name) for f in fields(figures) if f.name != "structure"}
-    return {k: _plain(v) if isinstance(v, Interval) else v for k, v in plain.items()}
+def _named(figures: Any) -> dict[str, Any]:
+    """The figures of a structure without its name, which is the key they stand under."""
+    return {name: value for name, value in _plain(figures).items() if name != "structure"}
 
 
 def _site_dict(report: AgreementReport) -> dict[str, Any]:
     return {
         "cases": len(report.cases),
         "patients": len({c.patient_id for c in report.cases}),
-        "complete_agreement": _plain(report.complete_agreement),
-        "rater_entropy": _plain(report.rater_entropy),
-        "structures": {s.structure: _structure_dict(s) for s in report.structures},
+        **report._agreement(),
     }
 
 
@@ -184,8 +207,12 @@ def analyse(
     predictions: Mapping[str, NDArray] | None = None,
     *,
     info: DatasetInfo | None = None,
+    region: str = "union",
+    tolerances_mm: Sequence[float] = TOLERANCES_MM,
     samples: int = 1000,
     seed: int = 0,
+    jobs: int | None = None,
+    follow: Follow | None = None,
 ) -> AgreementReport:
     """Measure how far the raters of a dataset differ, and how far a model differs from them.
 
@@ -196,31 +223,44 @@ def analyse(
         cases: a `Dataset`, or any cases together with ``info``; each is read once and let go.
         predictions: case id to ``space`` dense labels of a model; cases without an entry are left out of these figures.
         info: label set and whether raters' names are stable; needed when ``cases`` is no `Dataset`.
+        region: where entropy and the figures beyond chance are measured: ``union``, what any rater drew; ``whole``,
+            the whole image, easy background included; or the name of a class or group, such as ``lung``: what any rater
+            calls so.
+        tolerances_mm: of surface Dice, rising.
         samples: bootstrap samples.
         seed: of the bootstrap.
+        jobs: processes; None for this one, or what an enclosing ``joblib.parallel_config`` says
+            (`probseg.analysis.measuring.measure`).
+        follow: shows progress, such as `probseg.progress.followed`.
 
     Warns:
-        ProbsegWarning: W_SINGLE_RATER where cases have fewer than two raters, W_IDENTICAL_RATERS where two raters have
-            the same masks throughout.
+        ProbsegWarning: what reading a case warns of, W_SINGLE_RATER where cases have fewer than two raters,
+            W_IDENTICAL_RATERS where two raters have the same masks throughout.
 
     Raises:
-        ProbsegError: E_NO_CASES for no case at all, E_SCHEMA without ``info`` or where a prediction belongs to no case.
+        ProbsegError: E_NO_CASES for no case at all, E_SCHEMA without ``info`` or where a prediction belongs to no case,
+            E_ARGUMENT for a region that the label set does not have, or tolerances that do not rise.
     """
     if info is None:
         if not isinstance(cases, Dataset):
             raise ProbsegError("E_SCHEMA", "analyse needs info, a DatasetInfo, when the cases are not a Dataset")
         info = cases.info
-    given = {} if predictions is None else predictions
-    statistics = [case_statistics(case, info.labels, given.get(case.case_id)) for case in cases]
-    strange = sorted(set(given) - {s.case_id for s in statistics})
+    settings = AgreementSettings(region, tuple(tolerances_mm), samples, seed).checked(info.labels)
+    statistics = []
+    for found in measure(cases, info, settings, predictions, jobs=jobs, follow=follow):
+        statistics.append(found.statistics)
+        for code, message in found.warned:
+            warn(code, message)
+    strange = sorted(set(predictions or ()) - {s.case_id for s in statistics})
     if strange:
         raise ProbsegError("E_SCHEMA", f"a prediction is given for '{strange[0]}', but no case has this id")
-    report = merge(statistics, info, samples, seed)
-    _warn(report)
+    report = merge(statistics, info, settings)
+    warn_of(report)
     return report
 
 
-def _warn(report: AgreementReport) -> None:
+def warn_of(report: AgreementReport) -> None:
+    """Warn of cases that say nothing of agreement, and of raters who are copies of one another."""
     single = report.single_rater_cases
     if single:
         shown = ", ".join(f"'{c}'" for c in single[:3]) + (" and more" if len(single) > 3 else "")
@@ -238,33 +278,26 @@ def _warn(report: AgreementReport) -> None:
 
 
 def merge(
-    statistics: Sequence[CaseStatistics], info: DatasetInfo, samples: int = 1000, seed: int = 0
+    statistics: Sequence[CaseStatistics], info: DatasetInfo, settings: AgreementSettings | None = None
 ) -> AgreementReport:
-    """Figures over cases from what each case contributed, in any order of computation.
+    """Figures over cases from what each case contributed, wherever and in whatever order that was found.
+
+    Args:
+        statistics: of every case, in the order of the dataset.
+        info: the dataset.
+        settings: what the cases were measured with; None for the usual ones.
 
     Raises:
         ProbsegError: E_NO_CASES for an empty list.
     """
     if not statistics:
         raise ProbsegError("E_NO_CASES", f"dataset '{info.name}' has no case to analyse")
-    patients = np.array([s.patient_id for s in statistics])
+    settings = settings or AgreementSettings()
+    over = Over(tuple(s.patient_id for s in statistics), settings.samples, settings.seed)
+    patients = np.array(over.patients)
 
     def mean(values: Sequence[float]) -> Interval:
-        return bootstrap_mean(values, patients, samples, seed)
-
-    def figures(pairs: Sequence[Sequence[PairStatistics]], structure: str) -> StructureFigures:
-        chosen = [[p for p in case if p.structure == structure] for case in pairs]
-        empty = [p.empty for case in chosen for p in case]
-        return StructureFigures(
-            structure,
-            mean([_mean([p.dice for p in case]) for case in chosen]),
-            mean([_mean([p.iou for p in case]) for case in chosen]),
-            mean([_mean([p.surface_mean_mm for p in case]) for case in chosen]),
-            mean([_mean([p.surface_95_mm for p in case]) for case in chosen]),
-            len(empty),
-            empty.count(2),
-            empty.count(1),
-        )
+        return bootstrap_mean(values, patients, settings.samples, settings.seed)
 
     def rater_figures(rater: str, k: int, structure: str) -> RaterFigures:
         dice = [
@@ -275,21 +308,22 @@ def merge(
 
     against = [s.prediction_pairs for s in statistics]
     raters = sorted({r for s in statistics for r in s.raters}) if info.stable_raters else []
-    structures = info.labels.structures
-    report = AgreementReport(
-        info,
-        tuple(statistics),
-        tuple(figures([s.pairs for s in statistics], name) for name in structures),
-        tuple(figures(against, name) for name in structures) if any(against) else (),
-        tuple(_volumes(statistics, k, name, mean) for k, name in enumerate(structures)),
-        mean([s.complete_agreement for s in statistics]),
-        mean([s.rater_entropy for s in statistics]),
-        tuple(rater_figures(r, k, name) for r in raters for k, name in enumerate(structures)),
-        (),
-        samples,
-        seed,
+    structures, tolerances = info.labels.structures, len(settings.tolerances_mm)
+    leaves = info.labels.num_classes
+    return AgreementReport(
+        info=info,
+        cases=tuple(statistics),
+        structures=structure_figures([s.pairs for s in statistics], structures, tolerances, over),
+        predictions=structure_figures(against, structures, tolerances, over) if any(against) else (),
+        volumes=tuple(_volumes(statistics, k, name, mean) for k, name in enumerate(structures)),
+        votes=vote_figures(statistics, (ALL_CLASSES, *structures), over),
+        disagreement=kind_figures([s.pair_tables for s in statistics], over),
+        cohen_kappa=mean([_mean([t.cohen_kappa(leaves) for t in s.pair_tables]) for s in statistics]),
+        confusion=confusions(statistics, info.stable_raters),
+        raters=tuple(rater_figures(r, k, name) for r in raters for k, name in enumerate(structures)),
+        identical=_identical(statistics),
+        settings=settings,
     )
-    return replace(report, identical=_identical(statistics))
 
 
 def _mean(values: Sequence[float]) -> float:

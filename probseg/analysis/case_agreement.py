@@ -5,7 +5,6 @@ Cases know nothing of each other, so this is the part that may run anywhere; `pr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,13 +12,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.disagreement import Findings
-from probseg.analysis.kappa import kappa_of_joint
-from probseg.analysis.outlines import Outlines
-from probseg.analysis.overlap import dice, iou, joint_histogram, structure_counts, structure_joint
+from probseg.analysis.pair_agreement import PairComparison, PairStatistics, PairTables
 from probseg.analysis.patterns import DrawnPatterns, PatternTable, drawn_patterns
 from probseg.analysis.region import combination_region
-from probseg.analysis.surfaces import SurfaceDistances
 from probseg.analysis.volumes import structure_voxels
 from probseg.analysis.vote_tables import VoteTables, vote_tables
 from probseg.case import Case
@@ -30,66 +25,6 @@ __all__ = ["PREDICTION", "TOLERANCES_MM", "CaseStatistics", "PairStatistics", "P
 
 PREDICTION = "prediction"
 TOLERANCES_MM = (1.0, 2.0, 3.0)
-
-
-@dataclass(frozen=True)
-class PairStatistics:
-    """Two masks of one case compared in one structure.
-
-    Attributes:
-        rater_a, rater_b: who drew them.
-        structure: name of the class or group.
-        dice, iou: 0..1; NaN where both are empty.
-        surface_mean_mm, surface_95_mm: see `probseg.analysis.surfaces`; NaN where one is empty or spacing unknown.
-        surface_mean_ab_mm, surface_mean_ba_mm, surface_95_ab_mm, surface_95_ba_mm: of one direction, from each surface
-            voxel of a to the surface of b, or back.
-        surface_dice: share of both surfaces within each tolerance of the other; NaN likewise.
-        cohen_kappa: inside against outside, over the declared region; NaN where undefined.
-        class_voxels, presence_voxels, extent_voxels: voxels in one of the two masks only, by the kind of disagreement
-            (`probseg.analysis.disagreement`); they sum to all such voxels.
-        empty: how many of the two drew nothing of it (0, 1 or 2), where both looked.
-    """
-
-    rater_a: str
-    rater_b: str
-    structure: str
-    dice: float
-    iou: float
-    surface_mean_mm: float
-    surface_95_mm: float
-    surface_mean_ab_mm: float
-    surface_mean_ba_mm: float
-    surface_95_ab_mm: float
-    surface_95_ba_mm: float
-    surface_dice: tuple[float, ...]
-    cohen_kappa: float
-    class_voxels: int
-    presence_voxels: int
-    extent_voxels: int
-    empty: int
-
-
-@dataclass(frozen=True, eq=False)
-class PairTables:
-    """Two masks of one case compared as whole label maps: counts, which add up over cases.
-
-    Attributes:
-        rater_a, rater_b: who drew them.
-        joint: ``(labels, labels)`` voxels that a calls i and b calls j, wherever both looked. Leaf classes come first,
-            then labels of groups and unknown (`probseg.labels`).
-        region: the same within the declared region.
-        kinds: ``(3,)`` voxels at which the two contradict each other, by `probseg.analysis.disagreement.KINDS`.
-    """
-
-    rater_a: str
-    rater_b: str
-    joint: NDArray[np.int64]
-    region: NDArray[np.int64]
-    kinds: NDArray[np.int64]
-
-    def cohen_kappa(self, num_classes: int) -> float:
-        """Over the leaf classes and the declared region; NaN where undefined."""
-        return kappa_of_joint(self.region[:num_classes, :num_classes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +44,8 @@ class CaseStatistics:
         undecided_voxels: (voxel, rater) pairs whose label names no one class; they are no vote.
         sizes_voxels: rater to number of voxels of each structure in order; NaN where undefined.
         voxel_volume_ml: of one voxel; NaN where unknown.
-        identical: pairs of raters whose masks are the same and not empty.
-        different: pairs of raters whose masks differ.
+        identical: pairs of raters whose masks are the same, and not empty, where both looked.
+        different: pairs of raters whose masks differ there.
         repeats: of each person who read the case more than once the statistics of these readings alone, the first
             under the person's name, as if by several raters (`probseg.analysis.repeats`).
     """
@@ -175,135 +110,80 @@ def case_statistics(
     Raises:
         ProbsegError: E_SHAPE_MISMATCH where the prediction is not on the case's grid, E_ARGUMENT for an unknown region.
     """
-    masks, rated, raters = _parties(case, prediction)
+    raters = tuple(r for r in case.masks if r not in case.rated or case.rated[r].any())
     names = raters if prediction is None else (*raters, PREDICTION)
-    complete = [bool(r.all()) for r in rated]
-    together = [(i, j) for i, j in combinations(range(len(names)), 2) if _overlap(rated, complete, i, j)]
-    found = drawn_patterns(masks, len(labels.values), None if all(complete) else rated)
-    table = PatternTable(found.labels, found.voxels)
-    inside = combination_region(table.labels[: len(raters)], labels, region)
-    compare = _Comparison(names, found, inside, labels, case.geometry.spacing, tuple(tolerances_mm))
-    two, against = ([p for p in together if (p[1] < len(raters)) == own] for own in (True, False))
-    own = table.labels[: len(raters)]
-    undecided = (own >= labels.num_classes) & (own < len(labels.values))
-    drawn = ((own > 0) & (own < len(labels.values))).any(axis=1)
-    same = {(i, j) for i, j in two if np.array_equal(own[i], own[j])}
+    n, unrated = len(raters), len(labels.values)
+    found = drawn_patterns(_stacked(case, raters, prediction), unrated, _rated(case, raters, prediction))
+    own, voxels = found.labels[:n], found.voxels
+    region_of = combination_region(own, labels, region)
+    compare = PairComparison(names, found, region_of, labels, case.geometry.spacing, tolerances_mm)
+    looked = found.labels < unrated
+    together = [(i, j) for i, j in combinations(range(len(names)), 2) if (looked[i] & looked[j]).any()]
+    two, against = ([compare.of(i, j) for i, j in together if (j < n) == among] for among in (True, False))
+    identical, different = _copies(own, looked, [(i, j) for i, j in together if j < n])
     return CaseStatistics(
-        case.case_id,
-        case.patient_id,
-        case.site,
-        raters,
-        prediction is not None,
-        table,
-        vote_tables(own, table.voxels, inside, labels),
-        tuple(p for pair in two for p in compare.structures(*pair)),
-        tuple(compare.tables(*pair) for pair in two),
-        tuple(p for pair in against for p in compare.structures(*pair)),
-        tuple(compare.tables(*pair) for pair in against),
-        int(undecided.sum(axis=0) @ table.voxels),
-        _sizes(raters, table, complete, labels),
-        case.geometry.voxel_volume_ml,
-        tuple((raters[i], raters[j]) for i, j in two if (i, j) in same and drawn[i]),
-        tuple((raters[i], raters[j]) for i, j in two if (i, j) not in same),
+        case_id=case.case_id,
+        patient_id=case.patient_id,
+        site=case.site,
+        raters=raters,
+        predicted=prediction is not None,
+        patterns=PatternTable(found.labels, voxels),
+        votes=vote_tables(own, voxels, region_of, labels),
+        pairs=tuple(row for _, rows in two for row in rows),
+        pair_tables=tuple(tables for tables, _ in two),
+        prediction_pairs=tuple(row for _, rows in against for row in rows),
+        prediction_tables=tuple(tables for tables, _ in against),
+        undecided_voxels=int(((own >= labels.num_classes) & looked[:n]).sum(axis=0) @ voxels),
+        sizes_voxels=_sizes(raters, found, labels),
+        voxel_volume_ml=case.geometry.voxel_volume_ml,
+        identical=tuple((raters[i], raters[j]) for i, j in identical),
+        different=tuple((raters[i], raters[j]) for i, j in different),
     )
 
 
-def _parties(case: Case, prediction: NDArray | None) -> tuple[NDArray, NDArray[np.bool_], tuple[str, ...]]:
-    """Masks and rated ``(parties, *space)`` of all who looked, the prediction last, and the names of the raters."""
-    masks, rated = case.stacked()
-    present = np.array([r.any() for r in rated], dtype=bool)
-    raters = tuple(name for name, p in zip(case.masks, present, strict=True) if p)
-    if not present.all():
-        masks, rated = masks[present], rated[present]
+def _stacked(case: Case, raters: Sequence[str], prediction: NDArray | None) -> NDArray:
+    """``(parties, *space)`` masks of the raters and, last, the prediction."""
+    masks = np.zeros((len(raters) + (prediction is not None), *case.geometry.shape), dtype=np.uint8)
+    for k, rater in enumerate(raters):
+        masks[k] = case.masks[rater]
     if prediction is None:
-        return masks, rated, raters
+        return masks
     if prediction.shape != case.geometry.shape:
         raise ProbsegError(
             "E_SHAPE_MISMATCH",
             f"the prediction of case '{case.case_id}' has shape {prediction.shape} but the image has "
             f"{case.geometry.shape}; resample it to the image grid first",
         )
-    masks = np.concatenate([masks, prediction[None].astype(masks.dtype)])
-    return masks, np.concatenate([rated, np.ones((1, *prediction.shape), dtype=bool)]), raters
+    masks[-1] = prediction
+    return masks
 
 
-def _overlap(rated: NDArray[np.bool_], complete: Sequence[bool], i: int, j: int) -> bool:
-    """Whether two raters looked at one same voxel."""
-    return (complete[i] or complete[j]) or bool((rated[i] & rated[j]).any())
+def _rated(case: Case, raters: Sequence[str], prediction: NDArray | None) -> NDArray[np.bool_] | None:
+    """``(parties, *space)`` booleans; None where everybody looked everywhere, as is usual."""
+    if all(case.rated[r].all() for r in raters if r in case.rated):
+        return None
+    everywhere = [np.ones((1, *case.geometry.shape), dtype=bool)] * (prediction is not None)
+    return np.concatenate([np.stack([case.rated_by(r) for r in raters]), *everywhere])
 
 
-def _sizes(
-    raters: Sequence[str], table: PatternTable, complete: Sequence[bool], labels: LabelSet
-) -> dict[str, tuple[float, ...]]:
+def _copies(
+    labels: NDArray[np.intp], looked: NDArray[np.bool_], pairs: Sequence[tuple[int, int]]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Pairs who drew the same and not nothing, and pairs who differ, where both looked."""
+    identical, different = [], []
+    for i, j in pairs:
+        both = looked[i] & looked[j]
+        if (labels[i, both] != labels[j, both]).any():
+            different.append((i, j))
+        elif labels[i, both].any():
+            identical.append((i, j))
+    return identical, different
+
+
+def _sizes(raters: Sequence[str], found: DrawnPatterns, labels: LabelSet) -> dict[str, tuple[float, ...]]:
     out = {}
     for k, name in enumerate(raters):
-        counts = np.bincount(table.labels[k], table.voxels, minlength=len(labels.values) + 1)[:-1]
-        out[name] = tuple(structure_voxels(counts, labels.membership(s), complete[k]) for s in labels.structures)
+        counts = np.bincount(found.labels[k], found.voxels, minlength=len(labels.values) + 1)
+        complete = counts[-1] == 0
+        out[name] = tuple(structure_voxels(counts[:-1], labels.membership(s), complete) for s in labels.structures)
     return out
-
-
-class _Comparison:
-    """Compares the parties of one case two by two."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        found: DrawnPatterns,
-        region: NDArray[np.bool_],
-        labels: LabelSet,
-        spacing_mm: Sequence[float] | None,
-        tolerances_mm: tuple[float, ...],
-    ) -> None:
-        self._names, self._found, self._region = names, found, region
-        self._labels, self._tolerances_mm = labels, tolerances_mm
-        self._findings = Findings(found, labels)
-        self._outlines = None if spacing_mm is None else Outlines(found, labels, spacing_mm)
-        self._members = {s: np.append(labels.membership(s), np.int8(-1))[found.labels] for s in labels.structures}
-
-    def tables(self, i: int, j: int) -> PairTables:
-        return PairTables(
-            self._names[i],
-            self._names[j],
-            self._joint(i, j, np.ones(len(self._region), dtype=bool)),
-            self._joint(i, j, self._region),
-            self._findings.kinds(i, j).sum(axis=1),
-        )
-
-    def _joint(self, i: int, j: int, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        a, b = self._found.labels[i, chosen], self._found.labels[j, chosen]
-        return joint_histogram(a, b, len(self._labels.values), self._found.voxels[chosen]).astype(np.int64)
-
-    def structures(self, i: int, j: int) -> list[PairStatistics]:
-        tables, kinds, out = self.tables(i, j), self._findings.kinds(i, j), []
-        for k, (structure, member) in enumerate(self._members.items()):
-            counts = structure_counts(tables.joint, self._labels.membership(structure))
-            distances = None
-            if counts.first > 0 and counts.second > 0 and self._outlines is not None:
-                distances = self._outlines.distances(k, i, j)
-            differs = (member[i] != member[j]) & (member[i] != -1) & (member[j] != -1)
-            by_class, presence, extent = (int(n) for n in kinds[:, differs].sum(axis=1))
-            out.append(
-                PairStatistics(
-                    self._names[i],
-                    self._names[j],
-                    structure,
-                    float(dice(counts)),
-                    float(iou(counts)),
-                    *_summary(distances),
-                    tuple(math.nan if distances is None else distances.dice(t) for t in self._tolerances_mm),
-                    kappa_of_joint(structure_joint(tables.region, self._labels.membership(structure))),
-                    by_class,
-                    presence,
-                    extent,
-                    int(counts.first == 0) + int(counts.second == 0),
-                )
-            )
-        return out
-
-
-def _summary(distances: SurfaceDistances | None) -> tuple[float, ...]:
-    """Mean and 95th percentile of both directions together, then the means and the percentiles of each."""
-    if distances is None:
-        return (math.nan,) * 6
-    means, percentiles = ([float(f(d)) for d in distances] for f in (np.mean, lambda d: np.percentile(d, 95)))
-    return (distances.mean(), max(percentiles), *means, *percentiles)

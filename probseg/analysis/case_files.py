@@ -45,9 +45,8 @@ def from_plain(data: Mapping[str, Any]) -> CaseStatistics:
     parties = len(case["raters"]) + bool(case["predicted"])
     columns = np.array(labels, dtype=np.intp).reshape(parties, len(voxels))
     case["patterns"] = PatternTable(columns, np.array(voxels, dtype=np.intp))
-    *counts, entropy, leaf, structures = case["votes"]
-    floats = [np.array(table, dtype=np.float64) for table in (entropy, leaf, structures)]
-    case["votes"] = VoteTables(*(np.array(row, dtype=np.int64) for row in counts), *floats)
+    union, agreed, region = (np.array(row, dtype=np.int64) for row in case["votes"][:3])
+    case["votes"] = VoteTables(union, agreed, region, *(np.array(table, np.float64) for table in case["votes"][3:]))
     for name in ("pairs", "prediction_pairs"):
         case[name] = tuple(PairStatistics(*(_number(v) for v in row)) for row in case[name])
     for name in ("pair_tables", "prediction_tables"):

@@ -86,31 +86,31 @@ def coincidences(counts: NDArray, voxels: NDArray | None = None) -> NDArray[np.f
     return weighed.T @ counts - np.diag(weighed.sum(axis=0))
 
 
-def alpha_of_coincidences(table: NDArray[np.float64]) -> float:
-    """Krippendorff's alpha of a table of `coincidences`; NaN for an empty one, or where one class is in use."""
-    usage = table.sum(axis=1)
-    total = float(usage.sum())
-    # Compared with what cannot be below two votes, because an empty table must not divide by nothing.
-    if total < 2.0:
-        return math.nan
-    differing = (total - float(np.trace(table))) / total
-    expected = (total**2 - float((usage**2).sum())) / (total * (total - 1.0))
-    return math.nan if expected <= 0.0 else 1.0 - differing / expected
+def alpha_of_coincidences(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Krippendorff's alpha of tables ``(..., classes, classes)`` of `coincidences`, ``(...)``.
+
+    NaN for an empty table, or where one class is in use.
+    """
+    total, same, usage = tables.sum(axis=(-2, -1)), np.trace(tables, axis1=-2, axis2=-1), tables.sum(axis=-1)
+    expected = total**2 - (usage**2).sum(axis=-1)
+    defined = (np.count_nonzero(usage, axis=-1) > 1) & (total >= 2.0)
+    # D_o / D_e, where D_o = (total - same) / total and D_e = expected / (total (total - 1)).
+    differing = (total - same) * (total - 1.0)
+    return 1.0 - np.divide(differing, expected, out=np.full(total.shape, np.nan), where=defined)
 
 
-def kappa_of_coincidences(table: NDArray[np.float64]) -> float:
-    """Fleiss' kappa of a table of `coincidences` of voxels that all raters voted on; NaN likewise.
+def kappa_of_coincidences(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fleiss' kappa of tables ``(..., classes, classes)`` of `coincidences` of voxels that all raters voted on.
 
     With the same raters on every voxel this is Fleiss (1971); summed over cases of different numbers of raters, each
-    voxel weighs by its votes.
+    voxel weighs by its votes. NaN as for `alpha_of_coincidences`.
     """
-    total = float(table.sum())
-    if total == 0.0:
-        return math.nan
-    usage = table.sum(axis=1)
-    if np.count_nonzero(usage) < 2:
-        return math.nan
-    return _beyond_chance(float(np.trace(table)) / total, float((usage**2).sum()) / total**2)
+    total, same, usage = tables.sum(axis=(-2, -1)), np.trace(tables, axis1=-2, axis2=-1), tables.sum(axis=-1)
+    by_chance = (usage**2).sum(axis=-1)
+    defined = np.count_nonzero(usage, axis=-1) > 1
+    # (P_o - P_e) / (1 - P_e), where P_o = same / total and P_e = by_chance / total^2.
+    beyond = same * total - by_chance
+    return np.divide(beyond, total**2 - by_chance, out=np.full(total.shape, np.nan), where=defined)
 
 
 def kappa_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
@@ -118,7 +118,7 @@ def kappa_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
 
     ``voxels`` tells how often each row occurs, None once. NaN for no row, one rater, or one class in use.
     """
-    return kappa_of_coincidences(coincidences(counts, voxels))
+    return float(kappa_of_coincidences(coincidences(counts, voxels)))
 
 
 def fleiss_kappa(masks: NDArray, num_classes: int, region: NDArray | None = None) -> float:
@@ -148,7 +148,7 @@ def alpha_of_counts(counts: NDArray, voxels: NDArray | None = None) -> float:
 
     ``voxels`` tells how often each row occurs, None once. NaN where no row has two votes, or one class is in use.
     """
-    return alpha_of_coincidences(coincidences(counts, voxels))
+    return float(alpha_of_coincidences(coincidences(counts, voxels)))
 
 
 def krippendorff_alpha(masks: NDArray, rated: NDArray | None = None) -> float:

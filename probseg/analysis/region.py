@@ -37,13 +37,14 @@ def bounding_box(mask: NDArray) -> tuple[slice, ...] | None:
         return None
     # The same bytes as numbers of eight, where they fit, take an eighth of the steps.
     fits = mask.itemsize == 1 and mask.flags.c_contiguous and mask.shape[-1] % 8 == 0
-    rest, box = mask.view(np.uint64) if fits else mask, []
+    rest: NDArray = mask.view(np.uint64) if fits else mask
+    box = []
     while rest.ndim > 1:
         ends = _ends(rest)
         if ends is None:
             return None
         box.append(ends)
-        rest = np.bitwise_or.reduce(rest[ends], axis=0) if fits else rest[ends].any(axis=0)
+        rest = np.asarray(np.bitwise_or.reduce(rest[ends], axis=0) if fits else rest[ends].any(axis=0))
     last = _ends(rest.view(np.uint8) if fits else rest)
     return None if last is None else (*box, last)
 

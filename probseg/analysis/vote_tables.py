@@ -57,12 +57,12 @@ class VoteTables:
     @property
     def fleiss_kappa(self) -> NDArray[np.float64]:
         """``(1 + structures,)``; NaN where undefined."""
-        return np.array([kappa_of_coincidences(t) for t in (self.leaf[1], *self.structures[:, 1])])
+        return np.append(kappa_of_coincidences(self.leaf[1]), kappa_of_coincidences(self.structures[:, 1]))
 
     @property
     def krippendorff_alpha(self) -> NDArray[np.float64]:
         """``(1 + structures,)``; NaN where undefined."""
-        return np.array([alpha_of_coincidences(t) for t in (self.leaf[0], *self.structures[:, 0])])
+        return np.append(alpha_of_coincidences(self.leaf[0]), alpha_of_coincidences(self.structures[:, 0]))
 
 
 def vote_tables(raters: NDArray[np.intp], voxels: NDArray[np.intp], region: NDArray, labels: LabelSet) -> VoteTables:
@@ -88,9 +88,9 @@ def vote_tables(raters: NDArray[np.intp], voxels: NDArray[np.intp], region: NDAr
         rows.append((voxels[union].sum(), voxels[agreed].sum(), voxels[inside].sum(), entropy))
         everyone = inside & (total == len(raters))
         tables.append(np.stack([coincidences(counts[:, chosen].T, voxels[chosen]) for chosen in (inside, everyone)]))
-    union, agreed, inside, entropy = zip(*rows, strict=True)
-    whole = [np.array(row, dtype=np.int64) for row in (union, agreed, inside)]
-    return VoteTables(*whole, np.array(entropy, dtype=np.float64), tables[0], np.array(tables[1:]))
+    counts = np.array([row[:3] for row in rows], dtype=np.int64).T
+    entropies = np.array([row[3] for row in rows], dtype=np.float64)
+    return VoteTables(counts[0], counts[1], counts[2], entropies, tables[0], np.stack(tables[1:]))
 
 
 def _share(part: NDArray, whole: NDArray) -> NDArray[np.float64]:

@@ -1,0 +1,181 @@
+"""Every case measured apart from all others: in this process or in many, and again only where something changed.
+
+A case becomes its `CaseStatistics` wherever there is a free processor. With a folder to keep them in, each lies there
+in a file of its own as soon as it is known, with a key of all that it was made from. A run that was stopped finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg import __version__
+from probseg.analysis.agreement_settings import AgreementSettings
+from probseg.analysis.case_agreement import CaseStatistics, case_statistics
+from probseg.analysis.case_files import FORMAT, from_plain, to_plain
+from probseg.case import Case
+from probseg.errors import ProbsegWarning
+from probseg.io.atomic import write_text
+from probseg.records import CaseRecord, Dataset, DatasetInfo, check_case_id
+from probseg.store.freshness import key_of, stats
+
+__all__ = ["Follow", "Measured", "case_file", "measure", "read_measured"]
+
+Follow = Callable[[Iterable["Measured"], int], Iterable["Measured"]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One case as it was measured.
+
+    Attributes:
+        statistics: what was found.
+        warned: code and sentence of every fault that reading it showed.
+        reused: whether an earlier run had measured it.
+    """
+
+    statistics: CaseStatistics
+    warned: tuple[tuple[str, str], ...] = ()
+    reused: bool = False
+
+
+def case_file(folder: Path, case_id: str) -> Path:
+    """Where a folder keeps what was measured of a case."""
+    return folder / f"{check_case_id(case_id)}.json"
+
+
+def read_measured(path: Path, key: str | None = None) -> Measured | None:
+    """What lies in such a file; None where there is none, or one of another key, or one that is damaged."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT or (key is not None and data["key"] != key):
+            return None
+        warned = tuple((str(code), str(message)) for code, message in data["warned"])
+        return Measured(from_plain(data["statistics"]), warned, True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def measure(
+    cases: Iterable[Case],
+    info: DatasetInfo,
+    settings: AgreementSettings,
+    predictions: Mapping[str, NDArray] | None = None,
+    *,
+    keep: Path | None = None,
+    jobs: int | None = None,
+    follow: Follow | None = None,
+) -> Iterator[Measured]:
+    """Measure cases, one after the other or side by side, and give them back in their order.
+
+    Args:
+        cases: a `Dataset`, whose cases are then read where they are measured, or any cases. A process holds one case at
+            a time.
+        info: label set of the masks.
+        settings: region and tolerances.
+        predictions: case id to ``space`` dense labels of a model. A dict is taken to hold them, and each is sent with
+            its case; any other mapping to read them when asked, and goes to the processes itself.
+        keep: folder for a file a case; None keeps nothing.
+        jobs: processes, -1 for as many as there are cores. None is what an enclosing ``joblib.parallel_config`` says,
+            and this process alone where nothing does; so any backend of joblib serves.
+        follow: shows progress of so many cases, such as `probseg.progress.followed`.
+    """
+    items: Iterable[CaseRecord | Case] = cases
+    total = len(cases) if isinstance(cases, Sized) else 0
+    loader, empty = None, None
+    if isinstance(cases, Dataset):
+        empty = replace(cases, records=())  # of the others no process needs to know
+        # A stack is one file of many small cases: it is opened here, once, and its cases are sent.
+        in_files = cases.path is not None and bool(cases.records) and bool(stats(cases, cases.records[0]))
+        items = cases.records if in_files else cases
+        loader = cases.loader if in_files else None
+    held = predictions if isinstance(predictions, dict) else {}
+    task = _Task(info, settings, keep, loader, empty, None if isinstance(predictions, dict) else predictions)
+    pairs = ((item, held.get(item.case_id)) for item in items)
+    done = _spread(task, pairs, jobs)
+    yield from done if follow is None else follow(done, total)
+
+
+def _spread(
+    task: _Task, pairs: Iterable[tuple[CaseRecord | Case, NDArray | None]], jobs: int | None
+) -> Iterator[Measured]:
+    import joblib
+
+    # Asked for nothing, joblib says 1 unless somebody configured it.
+    pool = joblib.Parallel(n_jobs=jobs, return_as="generator")
+    if pool.n_jobs == 1:
+        return (task(*pair) for pair in pairs)
+    return pool(joblib.delayed(task)(*pair) for pair in pairs)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Measures one case; goes to other processes."""
+
+    info: DatasetInfo
+    settings: AgreementSettings
+    keep: Path | None
+    loader: Callable[[CaseRecord], Case] | None
+    dataset: Dataset | None
+    predictions: Mapping[str, NDArray] | None
+
+    def __call__(self, item: CaseRecord | Case, prediction: NDArray | None) -> Measured:
+        if self.predictions is not None:
+            prediction = self.predictions.get(item.case_id)
+        if self.keep is None:
+            return self._measured(item, prediction)
+        path, key = case_file(self.keep, item.case_id), self._key(item, prediction)
+        found = read_measured(path, key)
+        if found is None:
+            found = self._measured(item, prediction)
+            data = {"format": FORMAT, "key": key, "warned": found.warned, "statistics": to_plain(found.statistics)}
+            write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
+        return found
+
+    def _measured(self, item: CaseRecord | Case, prediction: NDArray | None) -> Measured:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ProbsegWarning)
+            case = self.loader(item) if isinstance(item, CaseRecord) and self.loader is not None else item
+            assert isinstance(case, Case)
+            region, tolerances = self.settings.region, self.settings.tolerances_mm
+            found = case_statistics(case, self.info.labels, prediction, region=region, tolerances_mm=tolerances)
+        said = [(w.message.code, w.message.message) for w in caught if isinstance(w.message, ProbsegWarning)]
+        for entry in caught:
+            if not isinstance(entry.message, ProbsegWarning):
+                warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
+        return Measured(found, tuple(said))
+
+    def _key(self, item: CaseRecord | Case, prediction: NDArray | None) -> str:
+        """SHA-256 of all that the statistics are made from: masks, names, labels, settings, and this release."""
+        chosen = [self.settings.region, list(self.settings.tolerances_mm)]
+        names = [item.case_id, item.patient_id, item.site]
+        digest = hashlib.sha256(json.dumps([FORMAT, __version__, self.info.to_dict(), chosen, names]).encode())
+        if isinstance(item, CaseRecord):
+            assert self.dataset is not None
+            digest.update(key_of(self.dataset, item).encode())
+        else:
+            for rater, mask in item.masks.items():
+                digest.update(_digest(rater, mask, item.rated_by(rater)))
+            digest.update(repr(item.geometry).encode())
+        if prediction is not None:
+            digest.update(_digest("prediction", prediction))
+        return digest.hexdigest()
+
+
+def _digest(*parts: Any) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(f"{len(part)}:{part}".encode())
+        else:
+            digest.update(f"{part.shape}{part.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(part).data.cast("B"))
+    return digest.digest()
