@@ -1,0 +1,78 @@
+"""Write results.md and results.csv from tested runs: ``python table.py runs runs-16 [FOLDER]``.
+
+``runs`` holds a folder a family tested with 100 readings, ``runs-16`` the same tested with 16, from which HM-IoU comes.
+No figure is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from probseg.io.atomic import write_text
+from probseg.io.tables import write_csv
+from probseg.models.checkpoints import read_checkpoint
+from probseg.report import load_run
+from probseg.report.leaderboard import ordered_by, to_markdown
+from probseg.report.results import RunResult, titles_of
+
+
+def with_matching(run: RunResult, sixteen: Path) -> RunResult:
+    """The run with its HM-IoU at 16 readings."""
+    other = load_run(sixteen / run.folder.name)
+    return dataclasses.replace(run, figures={**run.figures, "hm_iou": other.figure("hm_iou")})
+
+
+def processor_minutes(run: Path) -> float:
+    """What `CpuBudget` counted, over all members of an ensemble."""
+    members = sorted((run / "members").glob("*")) if (run / "members").is_dir() else [run]
+    seconds = 0.0
+    for member in members:
+        callbacks = read_checkpoint(member / "checkpoints" / "last.ckpt")["callbacks"]
+        seconds += next(state["cpu_seconds"] for name, state in callbacks.items() if name.startswith("CpuBudget"))
+    return seconds / 60
+
+
+def provenance(runs: list[RunResult]) -> str:
+    """A table of how each family was trained, from its own run folder."""
+    lines = ["| family | processor minutes | steps | seed | warm start |", "|---|---|---|---|---|"]
+    for run in runs:
+        record = json.loads((run.folder / "training.json").read_text(encoding="utf-8"))
+        warm = Path(str(record["warm_start"])).parts[-3] if record.get("warm_start") else "none"
+        spent = "?" if minutes is None else f"{minutes:.1f}"
+        lines.append(
+            f"| {titles_of(runs)[str(run.folder)]} | {spent} | {record['steps']} | {record['seed']} | {warm} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, help="folder of run folders tested with 100 readings")
+    parser.add_argument("sixteen", type=Path, help="the same tested with 16 readings")
+    parser.add_argument("target", type=Path, nargs="?", default=Path(__file__).parent)
+    arguments = parser.parse_args()
+    folders = sorted(p for p in arguments.runs.iterdir() if (p / "results.csv").is_file())
+    runs = ordered_by([with_matching(load_run(p), arguments.sixteen) for p in folders], "ged_v")
+    rows = [
+        (run.folder.name, name, f.value, f.low, f.high, f.n) for run in runs for name, f in sorted(run.figures.items())
+    ]
+    write_csv(arguments.target / "results.csv", ("family", "metric", "value", "low", "high", "n"), rows)
+    summary = runs[0].summary
+    text = (
+        "# Results\n\nWritten by `table.py`; how it was run stands in [README.md](README.md). "
+        f"{summary['cases']} test slices of {summary['patients']} patients, N readings each, HM-IoU at 16; "
+        f"95 % intervals over patients from {summary['bootstrap']} bootstraps.\n\n"
+        f"{to_markdown(runs)}\n{provenance(runs)}"
+    )
+    notes = arguments.target / "notes.md"
+    if notes.is_file():
+        text += "\n" + notes.read_text(encoding="utf-8")
+    write_text(arguments.target / "results.md", text)
+    print(to_markdown(runs), end="")
+
+
+if __name__ == "__main__":
+    main()
