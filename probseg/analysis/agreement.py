@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from probseg.analysis.agreement_settings import AgreementSettings
 from probseg.analysis.bootstrap import Interval, bootstrap_mean
 from probseg.analysis.case_agreement import TOLERANCES_MM, CaseStatistics
+from probseg.analysis.ceiling import DEFAULT_MARGINS
 from probseg.analysis.confusion import Confusion, confusions
 from probseg.analysis.held_out import ALL_CLASSES
-from probseg.analysis.measuring import Follow, measure
+from probseg.analysis.measuring import Follow, Predicted, measure
 from probseg.analysis.over_cases import Over
+from probseg.analysis.rater_figures import RaterFigures
 from probseg.analysis.structure_figures import KindFigures, StructureFigures, kind_figures, structure_figures
-from probseg.analysis.volumes import log_volume_ratios
+from probseg.analysis.study import Study
 from probseg.analysis.vote_figures import VoteFigures, vote_figures
 from probseg.case import Case
 from probseg.errors import ProbsegError, warn
@@ -63,16 +65,6 @@ class VolumeFigures:
 
 
 @dataclass(frozen=True)
-class RaterFigures:
-    """One rater against the others in one structure; only where a name is the same person in every case."""
-
-    rater: str
-    structure: str
-    dice: Interval
-    volume_log_ratio: Interval
-
-
-@dataclass(frozen=True)
 class AgreementReport:
     """What `analyse` found.
 
@@ -86,7 +78,6 @@ class AgreementReport:
         disagreement: kinds of disagreement between whole label maps of two raters.
         cohen_kappa: of the leaf classes of two raters.
         confusion: which class one rater calls what another calls so.
-        raters: per rater; empty where raters have no stable identity.
         identical: pairs of raters whose masks are the same wherever both rated.
         settings: how it was measured.
     """
@@ -100,9 +91,18 @@ class AgreementReport:
     disagreement: KindFigures
     cohen_kappa: Interval
     confusion: tuple[Confusion, ...]
-    raters: tuple[RaterFigures, ...]
     identical: tuple[tuple[str, str], ...]
     settings: AgreementSettings
+
+    @cached_property
+    def study(self) -> Study:
+        """Raters, volumes, the human ceiling and planning, each found when asked for."""
+        return Study(self.info, self.cases, self.settings)
+
+    @property
+    def raters(self) -> tuple[RaterFigures, ...]:
+        """Per rater, one entry a class and group; empty where raters have no stable identity."""
+        return tuple(figures for card in self.study.raters for figures in card.structures)
 
     @property
     def complete_agreement(self) -> Interval:
@@ -149,6 +149,7 @@ class AgreementReport:
             "predictions": {s.structure: _named(s) for s in self.predictions} or None,
             "volumes": {v.structure: _named(v) for v in self.volumes},
             "raters": _raters_dict(self.raters) if stable else None,
+            **self.study.to_dict(),
             "sites": {site: _site_dict(part) for site, part in self.by_site().items()} or None,
             "bootstrap": {
                 "samples": self.settings.samples,
@@ -197,18 +198,18 @@ def _site_dict(report: AgreementReport) -> dict[str, Any]:
 def _raters_dict(raters: Sequence[RaterFigures]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for r in raters:
-        entry = {"dice": _plain(r.dice), "volume_log_ratio": _plain(r.volume_log_ratio)}
-        out.setdefault(r.rater, {})[r.structure] = entry
+        out.setdefault(r.rater, {})[r.structure] = {k: v for k, v in _named(r).items() if k != "rater"}
     return out
 
 
 def analyse(
     cases: Iterable[Case],
-    predictions: Mapping[str, NDArray] | None = None,
+    predictions: Mapping[str, Predicted] | None = None,
     *,
     info: DatasetInfo | None = None,
     region: str = "union",
     tolerances_mm: Sequence[float] = TOLERANCES_MM,
+    margins: Mapping[str, float] = DEFAULT_MARGINS,
     samples: int = 1000,
     seed: int = 0,
     jobs: int | None = None,
@@ -221,12 +222,14 @@ def analyse(
 
     Args:
         cases: a `Dataset`, or any cases together with ``info``; each is read once and let go.
-        predictions: case id to ``space`` dense labels of a model; cases without an entry are left out of these figures.
+        predictions: case id to ``space`` dense labels, or what `probseg.io.predicted.open_predictions` found;
+            cases without an entry are left out of these figures.
         info: label set and whether raters' names are stable; needed when ``cases`` is no `Dataset`.
         region: where entropy and the figures beyond chance are measured: ``union``, what any rater drew; ``whole``,
             the whole image, easy background included; or the name of a class or group, such as ``lung``: what any rater
             calls so.
         tolerances_mm: of surface Dice, rising.
+        margins: figure and how much worse than a rater a model may be and still pass for as good, stated beforehand.
         samples: bootstrap samples.
         seed: of the bootstrap.
         jobs: processes; None for this one, or what an enclosing ``joblib.parallel_config`` says
@@ -239,13 +242,15 @@ def analyse(
 
     Raises:
         ProbsegError: E_NO_CASES for no case at all, E_SCHEMA without ``info`` or where a prediction belongs to no case,
-            E_ARGUMENT for a region that the label set does not have, or tolerances that do not rise.
+            E_ARGUMENT for a region that the label set does not have, tolerances that do not rise, or a margin that is
+            not positive.
     """
     if info is None:
         if not isinstance(cases, Dataset):
             raise ProbsegError("E_SCHEMA", "analyse needs info, a DatasetInfo, when the cases are not a Dataset")
         info = cases.info
-    settings = AgreementSettings(region, tuple(tolerances_mm), samples, seed).checked(info.labels)
+    settings = AgreementSettings(region, tuple(tolerances_mm), samples, seed, tuple(margins.items()))
+    settings.checked(info.labels)
     statistics = []
     for found in measure(cases, info, settings, predictions, jobs=jobs, follow=follow):
         statistics.append(found.statistics)
@@ -299,15 +304,7 @@ def merge(
     def mean(values: Sequence[float]) -> Interval:
         return bootstrap_mean(values, patients, settings.samples, settings.seed)
 
-    def rater_figures(rater: str, k: int, structure: str) -> RaterFigures:
-        dice = [
-            _mean([p.dice for p in s.pairs if p.structure == structure and rater in (p.rater_a, p.rater_b)])
-            for s in statistics
-        ]
-        return RaterFigures(rater, structure, mean(dice), mean([_volume_log_ratio(s, rater, k) for s in statistics]))
-
     against = [s.prediction_pairs for s in statistics]
-    raters = sorted({r for s in statistics for r in s.raters}) if info.stable_raters else []
     structures, tolerances = info.labels.structures, len(settings.tolerances_mm)
     leaves = info.labels.num_classes
     return AgreementReport(
@@ -320,7 +317,6 @@ def merge(
         disagreement=kind_figures([s.pair_tables for s in statistics], over),
         cohen_kappa=mean([_mean([t.cohen_kappa(leaves) for t in s.pair_tables]) for s in statistics]),
         confusion=confusions(statistics, info.stable_raters),
-        raters=tuple(rater_figures(r, k, name) for r in raters for k, name in enumerate(structures)),
         identical=_identical(statistics),
         settings=settings,
     )
@@ -341,14 +337,6 @@ def _volumes(
         mean([float(v.mean()) if len(v) else math.nan for v in drawn]),
         mean([float(v.max() - v.min()) if len(v) > 1 else math.nan for v in drawn]),
     )
-
-
-def _volume_log_ratio(case: CaseStatistics, rater: str, k: int) -> float:
-    if rater not in case.raters:
-        return math.nan
-    # The size of a voxel cancels, so images without spacing have a ratio as well.
-    sizes = np.array([case.sizes_voxels[r][k] for r in case.raters])
-    return float(log_volume_ratios(sizes)[case.raters.index(rater)])
 
 
 def _identical(statistics: Sequence[CaseStatistics]) -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from probseg.analysis.case_agreement import TOLERANCES_MM
+from probseg.analysis.ceiling import DEFAULT_MARGINS, check_margins
 from probseg.analysis.region import check_region
 from probseg.errors import ProbsegError
 from probseg.labels import LabelSet
@@ -22,12 +23,15 @@ class AgreementSettings:
             the whole image; or the name of a class or group, such as ``lung``: what any rater calls so.
         tolerances_mm: of surface Dice, rising.
         samples, seed: of the bootstrap over patients.
+        margins: figure and how much worse than a rater a model may be in it and still pass for as good; see
+            `probseg.analysis.ceiling`.
     """
 
     region: str = "union"
     tolerances_mm: tuple[float, ...] = TOLERANCES_MM
     samples: int = 1000
     seed: int = 0
+    margins: tuple[tuple[str, float], ...] = tuple(DEFAULT_MARGINS.items())
 
     def __post_init__(self) -> None:
         tolerances = self.tolerances_mm
@@ -37,8 +41,9 @@ class AgreementSettings:
             raise ProbsegError("E_ARGUMENT", f"samples of the bootstrap must be 1 or more, but are {self.samples}")
 
     def checked(self, labels: LabelSet) -> AgreementSettings:
-        """The settings themselves; E_ARGUMENT where the region is none of this label set."""
+        """The settings themselves; E_ARGUMENT where the region is none of this label set, or a margin of no figure."""
         check_region(self.region, labels)
+        check_margins(dict(self.margins), self.tolerances_mm)
         return self
 
     def region_text(self) -> str:

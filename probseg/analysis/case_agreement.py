@@ -5,6 +5,7 @@ Cases know nothing of each other, so this is the part that may run anywhere; `pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -48,6 +49,7 @@ class CaseStatistics:
         different: pairs of raters whose masks differ there.
         repeats: of each person who read the case more than once the statistics of these readings alone, the first
             under the person's name, as if by several raters (`probseg.analysis.repeats`).
+        predicted_entropy_voxels: entropy of the prediction summed over the voxels, nats; NaN where unknown.
     """
 
     case_id: str
@@ -67,6 +69,7 @@ class CaseStatistics:
     identical: tuple[tuple[str, str], ...]
     different: tuple[tuple[str, str], ...]
     repeats: tuple[CaseStatistics, ...] = ()
+    predicted_entropy_voxels: float = math.nan
 
     @property
     def parties(self) -> tuple[str, ...]:

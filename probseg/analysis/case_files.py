@@ -15,7 +15,7 @@ from probseg.analysis.vote_tables import VoteTables
 
 __all__ = ["FORMAT", "from_plain", "to_plain"]
 
-FORMAT = 2
+FORMAT = 3
 """Rises whenever a figure is defined otherwise or a field is added, so that no older file passes for a newer one."""
 
 
@@ -54,7 +54,8 @@ def from_plain(data: Mapping[str, Any]) -> CaseStatistics:
             PairTables(a, b, *(np.array(table, dtype=np.int64) for table in tables)) for a, b, *tables in case[name]
         )
     case["sizes_voxels"] = {rater: tuple(_number(v) for v in row) for rater, row in case["sizes_voxels"].items()}
-    case["voxel_volume_ml"] = _number(case["voxel_volume_ml"])
+    for name in ("voxel_volume_ml", "predicted_entropy_voxels"):
+        case[name] = _number(case[name])
     case["raters"] = tuple(case["raters"])
     for name in ("identical", "different"):
         case[name] = tuple((a, b) for a, b in case[name])

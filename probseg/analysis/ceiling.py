@@ -15,10 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.bootstrap import Interval, bootstrap_columns, ratio
+from probseg.analysis.case_agreement import TOLERANCES_MM
 from probseg.analysis.held_out import Better, HeldOut, kinds_of_figure
 from probseg.errors import ProbsegError
 
-__all__ = ["ANYBODY", "DEFAULT_MARGINS", "Ceiling", "Verdict", "ceiling_sentence", "human_ceiling", "verdict"]
+__all__ = [
+    "ANYBODY",
+    "DEFAULT_MARGINS",
+    "Ceiling",
+    "Verdict",
+    "ceiling_sentence",
+    "check_margins",
+    "human_ceiling",
+    "verdict",
+]
 
 ANYBODY = ""
 """In place of a held-out rater's name: each rater in turn, the mean over them."""
@@ -65,7 +75,7 @@ def human_ceiling(
     margins: Mapping[str, float] = DEFAULT_MARGINS,
     samples: int = 1000,
     seed: int = 0,
-    tolerances_mm: Sequence[float] = (),
+    tolerances_mm: Sequence[float] = TOLERANCES_MM,
 ) -> tuple[Ceiling, ...]:
     """The model beside the raters in every figure, over cases, with intervals over patients.
 
@@ -92,8 +102,8 @@ def human_ceiling(
     Raises:
         ProbsegError: E_ARGUMENT for a margin that is not positive or of no figure.
     """
-    kinds = kinds_of_figure(tolerances_mm) if tolerances_mm else kinds_of_figure()
-    _check_margins(margins, kinds)
+    check_margins(margins, tolerances_mm)
+    kinds = kinds_of_figure(tolerances_mm)
     places = [(ANYBODY, _mean_of_places(held.values))]
     places += [(name, held.values[:, k]) for k, name in enumerate(held.places)] if stable else []
     out: dict[tuple[int, str], Ceiling] = {}
@@ -116,9 +126,10 @@ def human_ceiling(
     return tuple(out[key] for key in order)
 
 
-def _check_margins(margins: Mapping[str, float], kinds: Mapping[str, tuple[Better, bool]]) -> None:
+def check_margins(margins: Mapping[str, float], tolerances_mm: Sequence[float] = TOLERANCES_MM) -> None:
+    """Raise E_ARGUMENT for a margin that is not positive, or of a figure that has no better and worse."""
+    known = [name for name, (better, _) in kinds_of_figure(tolerances_mm).items() if better != "nought"]
     for figure, margin in margins.items():
-        known = [name for name, (better, _) in kinds.items() if better != "nought"]
         if figure not in known:
             raise ProbsegError(
                 "E_ARGUMENT", f"no margin can be stated for '{figure}'; the figures are {', '.join(known)}"

@@ -44,6 +44,7 @@ class DrawnVolumes:
         voxels: ``(cases, parties, structures)``.
         voxel_ml: ``(cases,)`` volume of one voxel; NaN where unknown.
         lung_voxels: ``(cases, parties)`` what percentages are of; NaN where lung is not labelled.
+        present: ``(cases, parties)`` booleans, who read each case.
     """
 
     case_ids: tuple[str, ...]
@@ -54,6 +55,7 @@ class DrawnVolumes:
     voxels: NDArray[np.float64]
     voxel_ml: NDArray[np.float64]
     lung_voxels: NDArray[np.float64]
+    present: NDArray[np.bool_]
 
     @property
     def raters(self) -> tuple[str, ...]:
@@ -95,11 +97,12 @@ def drawn_volumes(statistics: Sequence[CaseStatistics], labels: LabelSet) -> Dra
     raters = sorted({r for s in statistics for r in s.raters})
     parties = [*raters, *([PREDICTION] if any(s.predicted for s in statistics) else [])]
     voxels = np.full((len(statistics), len(parties), len(structures)), np.nan)
-    whole = np.full(voxels.shape[:2], np.nan)
+    whole, present = np.full(voxels.shape[:2], np.nan), np.zeros(voxels.shape[:2], dtype=bool)
     for i, case in enumerate(statistics):
         for row, party in zip(case.patterns.labels, case.parties, strict=True):
             counts = np.bincount(row, case.patterns.voxels, len(labels.values) + 1)
             complete, place = counts[-1] == 0, parties.index(party)
+            present[i, place] = True
             voxels[i, place] = [structure_voxels(counts[:-1], m, complete) for m in members]
             if lung is not None:
                 whole[i, place] = structure_voxels(counts[:-1], labels.membership_of(lung.whole), complete)
@@ -112,6 +115,7 @@ def drawn_volumes(statistics: Sequence[CaseStatistics], labels: LabelSet) -> Dra
         voxels,
         np.array([s.voxel_volume_ml for s in statistics], dtype=np.float64),
         whole,
+        present,
     )
 
 

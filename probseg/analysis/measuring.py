@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
@@ -21,14 +22,17 @@ from probseg import __version__
 from probseg.analysis.agreement_settings import AgreementSettings
 from probseg.analysis.case_agreement import CaseStatistics, case_statistics
 from probseg.analysis.case_files import FORMAT, from_plain, to_plain
+from probseg.analysis.repeats import separate_repeats
 from probseg.case import Case
 from probseg.errors import ProbsegWarning
 from probseg.io.atomic import write_text
+from probseg.io.predicted import PredictedCase
 from probseg.records import CaseRecord, Dataset, DatasetInfo, check_case_id
 from probseg.store.freshness import key_of, stats
 
-__all__ = ["Follow", "Measured", "case_file", "measure", "read_measured"]
+__all__ = ["Follow", "Measured", "Predicted", "case_file", "measure", "read_measured"]
 
+Predicted = NDArray | PredictedCase
 Follow = Callable[[Iterable["Measured"], int], Iterable["Measured"]]
 
 
@@ -68,7 +72,7 @@ def measure(
     cases: Iterable[Case],
     info: DatasetInfo,
     settings: AgreementSettings,
-    predictions: Mapping[str, NDArray] | None = None,
+    predictions: Mapping[str, Predicted] | None = None,
     *,
     keep: Path | None = None,
     jobs: int | None = None,
@@ -81,8 +85,9 @@ def measure(
             a time.
         info: label set of the masks.
         settings: region and tolerances.
-        predictions: case id to ``space`` dense labels of a model. A dict is taken to hold them, and each is sent with
-            its case; any other mapping to read them when asked, and goes to the processes itself.
+        predictions: case id to ``space`` dense labels of a model, or to a `PredictedCase`, which is read where its case
+            is. A dict is taken to hold them, and each is sent with its case; any other mapping to read them when asked,
+            and goes to the processes itself.
         keep: folder for a file a case; None keeps nothing.
         jobs: processes, -1 for as many as there are cores. None is what an enclosing ``joblib.parallel_config`` says,
             and this process alone where nothing does; so any backend of joblib serves.
@@ -105,7 +110,7 @@ def measure(
 
 
 def _spread(
-    task: _Task, pairs: Iterable[tuple[CaseRecord | Case, NDArray | None]], jobs: int | None
+    task: _Task, pairs: Iterable[tuple[CaseRecord | Case, Predicted | None]], jobs: int | None
 ) -> Iterator[Measured]:
     import joblib
 
@@ -125,9 +130,9 @@ class _Task:
     keep: Path | None
     loader: Callable[[CaseRecord], Case] | None
     dataset: Dataset | None
-    predictions: Mapping[str, NDArray] | None
+    predictions: Mapping[str, Predicted] | None
 
-    def __call__(self, item: CaseRecord | Case, prediction: NDArray | None) -> Measured:
+    def __call__(self, item: CaseRecord | Case, prediction: Predicted | None) -> Measured:
         if self.predictions is not None:
             prediction = self.predictions.get(item.case_id)
         if self.keep is None:
@@ -140,20 +145,30 @@ class _Task:
             write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
         return found
 
-    def _measured(self, item: CaseRecord | Case, prediction: NDArray | None) -> Measured:
+    def _measured(self, item: CaseRecord | Case, prediction: Predicted | None) -> Measured:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ProbsegWarning)
             case = self.loader(item) if isinstance(item, CaseRecord) and self.loader is not None else item
             assert isinstance(case, Case)
-            region, tolerances = self.settings.region, self.settings.tolerances_mm
-            found = case_statistics(case, self.info.labels, prediction, region=region, tolerances_mm=tolerances)
+            found = self._statistics(case, prediction)
         said = [(w.message.code, w.message.message) for w in caught if isinstance(w.message, ProbsegWarning)]
         for entry in caught:
             if not isinstance(entry.message, ProbsegWarning):
                 warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
         return Measured(found, tuple(said))
 
-    def _key(self, item: CaseRecord | Case, prediction: NDArray | None) -> str:
+    def _statistics(self, case: Case, prediction: Predicted | None) -> CaseStatistics:
+        """The case with one reading a person, and apart from it the readings of each who read it more than once."""
+        labels, settings = self.info.labels, self.settings
+        chosen: dict[str, Any] = {"region": settings.region, "tolerances_mm": settings.tolerances_mm}
+        entropy = prediction.entropy_voxels if isinstance(prediction, PredictedCase) else math.nan
+        array = prediction.read(case.geometry, labels) if isinstance(prediction, PredictedCase) else prediction
+        once, several = separate_repeats(case, dict(self.info.repeats))
+        repeats = tuple(case_statistics(readings, labels, **chosen) for readings in several.values())
+        found = case_statistics(once, labels, array, **chosen)
+        return replace(found, repeats=repeats, predicted_entropy_voxels=entropy)
+
+    def _key(self, item: CaseRecord | Case, prediction: Predicted | None) -> str:
         """SHA-256 of all that the statistics are made from: masks, names, labels, settings, and this release."""
         chosen = [self.settings.region, list(self.settings.tolerances_mm)]
         names = [item.case_id, item.patient_id, item.site]
@@ -165,7 +180,9 @@ class _Task:
             for rater, mask in item.masks.items():
                 digest.update(_digest(rater, mask, item.rated_by(rater)))
             digest.update(repr(item.geometry).encode())
-        if prediction is not None:
+        if isinstance(prediction, PredictedCase):
+            digest.update(_digest("prediction", prediction.sha256, repr(prediction.entropy_voxels)))
+        elif prediction is not None:
             digest.update(_digest("prediction", prediction))
         return digest.hexdigest()
 

@@ -1,0 +1,271 @@
+"""Pictures of a study of raters: each function draws one result on axes and returns them.
+
+They draw in one colour scheme and keep no state; a notebook, a paper and a page use the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from probseg.analysis.case_agreement import PREDICTION, CaseStatistics
+from probseg.analysis.ceiling import ANYBODY
+from probseg.analysis.drawn_volumes import MEAN_RATER
+from probseg.analysis.study import UNSTABLE, Study
+from probseg.analysis.volume_agreement import bland_altman as limits_of_agreement
+from probseg.errors import ProbsegError
+from probseg.report.plots import ACCENT, INK, LINE, MUTED, PROBABILITY
+
+__all__ = ["agreement_by_size", "bland_altman", "ceiling", "confusion", "pair_heat_map", "volumes_by_rater"]
+
+_UNITS = {"volume_ml": "mL", "percent_of_lung": "% of lung"}
+
+
+def pair_heat_map(study: Study, axes: Axes, structure: str) -> Axes:
+    """Mean Dice of every two raters, and of the prediction, over the cases in which it is defined.
+
+    Raises:
+        ProbsegError: E_UNKNOWN_RATER where raters have no stable identity.
+    """
+    _named(study)
+    names = [*sorted({r for c in study.cases for r in c.raters})]
+    names += [PREDICTION] if any(c.predicted for c in study.cases) else []
+    total, count = np.zeros((len(names),) * 2), np.zeros((len(names),) * 2)
+    for case in study.cases:
+        for pair in (*case.pairs, *case.prediction_pairs):
+            if pair.structure == structure and not math.isnan(pair.dice):
+                a, b = names.index(pair.rater_a), names.index(pair.rater_b)
+                for i, j in ((a, b), (b, a)):
+                    total[i, j] += pair.dice
+                    count[i, j] += 1
+    means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    _matrix(means, names, names, axes)
+    return _titled(axes, f"Dice on {structure}")
+
+
+def confusion(study: Study, axes: Axes, rater: str, truth: str = "others") -> Axes:
+    """What a rater calls (columns) what the others, or STAPLE, call so (rows); rows sum to 1.
+
+    Args:
+        study: the study.
+        axes: to draw on.
+        rater: a name.
+        truth: ``others``, the plurality of the others, or ``staple``.
+
+    Raises:
+        ProbsegError: E_UNKNOWN_RATER for a rater who is not there, or where raters have no stable identity.
+    """
+    _named(study)
+    card = next((c for c in study.raters if c.rater == rater), None)
+    if card is None:
+        raise ProbsegError("E_UNKNOWN_RATER", f"no rater is called '{rater}'; there are {', '.join(_raters(study))}")
+    cells = [c for c in card.confusion if c.truth == truth]
+    classes = [n for n in study.info.labels.names if any(n in (c.is_class, c.called) for c in cells)]
+    shares = np.zeros((len(classes),) * 2)
+    for cell in cells:
+        shares[classes.index(cell.is_class), classes.index(cell.called)] = cell.share.value
+    _matrix(shares, classes, classes, axes)
+    axes.set_ylabel("the others' plurality" if truth == "others" else "STAPLE", color=MUTED)
+    axes.set_xlabel(f"called by {rater}", color=MUTED)
+    return _titled(axes, f"What {rater} calls it")
+
+
+def bland_altman(
+    study: Study, axes: Axes, structure: str, party_a: str, party_b: str, measure: str = "volume_ml"
+) -> Axes:
+    """Difference of two parties' volumes against their mean, with bias, limits of agreement and their intervals.
+
+    A sloping line is drawn where the interval of the slope leaves out 0: the bias then depends on the size.
+
+    Args:
+        study: the study.
+        axes: to draw on.
+        structure: a class or group.
+        party_a: a rater or ``prediction``.
+        party_b: a rater, or `probseg.analysis.drawn_volumes.MEAN_RATER`.
+        measure: ``volume_ml`` or ``percent_of_lung``.
+    """
+    a, b = (_volumes(study, party, structure, measure) for party in (party_a, party_b))
+    found, known = limits_of_agreement(a, b), ~np.isnan(a - b)
+    mean, difference = ((a + b) / 2)[known], (a - b)[known]
+    axes.scatter(mean, difference, s=18, color=ACCENT, alpha=0.75, linewidths=0, zorder=3)
+    lines = ((found.low, found.low_interval), (found.bias, found.bias_interval), (found.high, found.high_interval))
+    for level, interval in lines:
+        if not math.isnan(interval[0]):
+            axes.axhspan(*interval, color=LINE, alpha=0.6, linewidth=0, zorder=1)
+        if not math.isnan(level):
+            style: str | tuple[int, tuple[int, int]] = "-" if level == found.bias else (0, (5, 3))
+            axes.axhline(level, color=INK, linewidth=1.2, linestyle=style, zorder=2)
+            axes.annotate(
+                f"{level:.3g}", (1.01, level), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=9
+            )
+    axes.axhline(0, color=MUTED, linewidth=0.6, zorder=1)
+    if found.slope_interval[0] > 0 or found.slope_interval[1] < 0:
+        ends = np.array([mean.min(), mean.max()])
+        axes.plot(
+            ends, difference.mean() + found.slope * (ends - mean.mean()), color="#b3261e", linewidth=1.2, zorder=2
+        )
+    unit = _UNITS[measure]
+    axes.set_xlabel(f"mean of both, {unit}", color=MUTED)
+    axes.set_ylabel(f"{party_a} less {party_b}, {unit}", color=MUTED)
+    return _quiet(_titled(axes, f"{structure}, {found.n} cases"))
+
+
+def volumes_by_rater(study: Study, axes: Axes, structure: str, measure: str = "volume_ml") -> Axes:
+    """Every rater's volumes side by side, a line a case: who draws more than the others shows as a kink.
+
+    The scale is logarithmic, so a bias is the same step everywhere; a case that somebody drew nothing of is left out
+    there, and the axis says how many points that are.
+
+    Raises:
+        ProbsegError: E_UNKNOWN_RATER where raters have no stable identity.
+    """
+    _named(study)
+    parties = list(study.volumes.parties)
+    table = np.stack([_volumes(study, p, structure, measure) for p in parties], axis=1)  # (cases, parties)
+    nothing = int((table == 0).sum())
+    table = np.where(table > 0, table, np.nan)
+    places = np.arange(len(parties))
+    for row in table:
+        axes.plot(places, row, color=LINE, linewidth=0.8, zorder=1)
+    axes.plot(places, table.T, linestyle="none", marker="o", markersize=3.5, color=MUTED, alpha=0.7, zorder=2)
+    known = [column[~np.isnan(column)] for column in table.T]
+    middle = [float(np.exp(np.log(k).mean())) if len(k) else math.nan for k in known]
+    axes.plot(places, middle, color=ACCENT, linewidth=1.8, marker="D", markersize=6, zorder=3)
+    if not np.isnan(table).all():
+        axes.set_yscale("log")
+    axes.set_xticks(
+        places,
+        parties,
+        rotation=30 if max(map(len, parties)) > 8 else 0,
+        ha="right" if max(map(len, parties)) > 8 else "center",
+    )
+    axes.set_ylabel(_UNITS[measure], color=MUTED)
+    if nothing:
+        axes.set_xlabel(f"{nothing} volumes are 0 and not shown", color=MUTED)
+    return _quiet(_titled(axes, f"{structure}: each case, and the geometric mean"))
+
+
+def agreement_by_size(study: Study, axes: Axes, structure: str) -> Axes:
+    """Mean Dice of the pairs of each case against how much was drawn: small structures agree less for any rater.
+
+    Where the size of a voxel is unknown, sizes are in voxels.
+    """
+    rows = [_size_and_dice(case, structure, study.info.labels.structures.index(structure)) for case in study.cases]
+    size, dice, ml = (np.array(column) for column in zip(*rows, strict=True))
+    known = ~np.isnan(dice) & (size > 0)
+    in_ml = bool(known.any()) and not np.isnan(ml[known]).any()
+    x, y = size * (ml if in_ml else 1.0), dice
+    axes.scatter(x[known], y[known], s=18, color=ACCENT, alpha=0.6, linewidths=0, zorder=2)
+    if known.sum() >= 12:
+        order = np.argsort(x[known])
+        parts = np.array_split(order, min(8, known.sum() // 4))
+        centre = [float(np.median(x[known][p])) for p in parts]
+        axes.plot(centre, [float(np.median(y[known][p])) for p in parts], color=INK, linewidth=1.6, zorder=3)
+    if known.any():
+        axes.set_xscale("log")
+    axes.set(ylim=(-0.02, 1.02))
+    axes.set_xlabel(f"mean volume drawn, {'mL' if in_ml else 'voxels'}", color=MUTED)
+    axes.set_ylabel("mean Dice of its pairs", color=MUTED)
+    return _quiet(_titled(axes, f"{structure}, {int(known.sum())} cases"))
+
+
+def ceiling(study: Study, axes: Axes, figure: str = "dice") -> Axes:
+    """The model in a rater's place beside the rater, for every class and group, with 95 % intervals."""
+    rows = [c for c in study.ceiling if c.figure == figure and c.held_out == ANYBODY]
+    if not rows:
+        raise ProbsegError("E_ARGUMENT", f"there is no human ceiling of '{figure}'; analyse with predictions")
+    for place, row in enumerate(rows):
+        for shift, interval, colour, marker in ((-0.15, row.raters, INK, "D"), (0.15, row.model, ACCENT, "o")):
+            if not math.isnan(interval.low):
+                axes.plot([interval.low, interval.high], [place + shift] * 2, color=colour, linewidth=2)
+            axes.plot([interval.value], [place + shift], marker=marker, markersize=6, color=colour, markeredgewidth=0)
+        words = "" if math.isnan(row.difference.low) else f" ({row.difference.low:+.3f} to {row.difference.high:+.3f})"
+        axes.annotate(
+            f"{row.difference.value:+.3f}{words}",
+            (1.02, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=MUTED,
+            fontsize=9,
+        )
+    axes.set(ylim=(len(rows) - 0.5, -0.5))
+    axes.set_yticks(range(len(rows)), [row.structure for row in rows])
+    axes.grid(axis="x", color=LINE, linewidth=0.8)
+    marks = [
+        Line2D([], [], color=c, marker=m, linewidth=2, label=w)
+        for c, m, w in ((INK, "D", "a rater"), (ACCENT, "o", "the model"))
+    ]
+    axes.legend(handles=marks, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
+    return _quiet(_titled(axes, f"{figure} with the other raters"))
+
+
+def _size_and_dice(case: CaseStatistics, structure: str, k: int) -> tuple[float, float, float]:
+    dice = [p.dice for p in case.pairs if p.structure == structure and not math.isnan(p.dice)]
+    sizes = [s[k] for s in case.sizes_voxels.values() if not math.isnan(s[k])]
+    mean = sum(sizes) / len(sizes) if sizes else math.nan
+    return mean, sum(dice) / len(dice) if dice else math.nan, case.voxel_volume_ml
+
+
+def _named(study: Study) -> None:
+    if not study.info.stable_raters:
+        raise ProbsegError("E_UNKNOWN_RATER", UNSTABLE)
+
+
+def _raters(study: Study) -> list[str]:
+    return [card.rater for card in study.raters]
+
+
+def _volumes(study: Study, party: str, structure: str, measure: str) -> NDArray[np.float64]:
+    """``(cases,)`` of one party."""
+    volumes, found = study.volumes, study.volumes.measures()
+    if measure not in found:
+        raise ProbsegError("E_ARGUMENT", f"'{measure}' is not known here; known are {', '.join(found) or 'no volumes'}")
+    if structure not in volumes.structures:
+        names = ", ".join(volumes.structures)
+        raise ProbsegError("E_UNKNOWN_LABEL", f"no class or group is called '{structure}'; there are {names}")
+    table = found[measure][:, :, volumes.structures.index(structure)]
+    if party == MEAN_RATER:
+        drawn = table[:, [volumes.parties.index(r) for r in volumes.raters]]
+        known = ~np.isnan(drawn)
+        total, count = np.where(known, drawn, 0.0).sum(axis=1), known.sum(axis=1)
+        return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    if party != PREDICTION:
+        _named(study)
+    if party not in volumes.parties:
+        raise ProbsegError("E_UNKNOWN_RATER", f"nobody is called '{party}'; there are {', '.join(volumes.parties)}")
+    return table[:, volumes.parties.index(party)]
+
+
+def _matrix(values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], axes: Axes) -> None:
+    """Shares 0 to 1 as squares with their figures, dark on light and light on dark."""
+    axes.imshow(values, cmap=PROBABILITY, vmin=0.0, vmax=1.0)
+    for (i, j), value in np.ndenumerate(values):
+        if not math.isnan(value):
+            text = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value < 0.6 else "black")
+    axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0, colors=INK)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _titled(axes: Axes, title: str) -> Axes:
+    axes.set_title(title, loc="left", color=INK, fontsize=11)
+    return axes
+
+
+def _quiet(axes: Axes) -> Axes:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LINE)
+    axes.tick_params(colors=MUTED, length=0, which="both")
+    axes.set_axisbelow(True)
+    return axes
