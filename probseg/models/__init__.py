@@ -13,6 +13,7 @@ from probseg.models.probabilistic_unet import ProbabilisticUNet
 from probseg.models.rater_conditioned import RaterConditioned
 from probseg.models.rater_confusion import RaterConfusion
 from probseg.models.schedules import Constant, Cosine, Polynomial, Schedule
+from probseg.models.snapshot_ensemble import SnapshotEnsemble
 from probseg.models.stochastic_region import IntensityRegion, StochasticRegion
 from probseg.models.stochastic_segmentation import StochasticSegmentation
 from probseg.models.swag import SWAG
@@ -47,6 +48,7 @@ __all__ = [
     "RaterConfusion",
     "Schedule",
     "SegmentationModule",
+    "SnapshotEnsemble",
     "StochasticRegion",
     "StochasticSegmentation",
     "TargetStrategy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from probseg.models.base import SegmentationModule
 from probseg.models.checkpoints import load_weights
 from probseg.records import DatasetInfo
 
-__all__ = ["Ensemble"]
+__all__ = ["Ensemble", "asked_together", "require_alike"]
 
 
 class Ensemble(SegmentationModule):
@@ -31,7 +32,15 @@ class Ensemble(SegmentationModule):
     """
 
     def __init__(self, member: SegmentationModule, size: int = 5, draws: int = 16) -> None:
-        super().__init__(nn.Identity(), member.target, member.optimizer, member.warmup, draws, None, member.schedule)
+        super().__init__(
+            nn.Identity(),
+            member.target,
+            member.optimizer,
+            member.warmup,
+            draws,
+            schedule=member.schedule,
+            curriculum=member.curriculum,
+        )
         if size < 2:
             raise ProbsegError("E_SCHEMA", f"size of an Ensemble must be at least 2, but is {size}")
         self.members = nn.ModuleList(copy.deepcopy(member) for _ in range(size))
@@ -46,15 +55,31 @@ class Ensemble(SegmentationModule):
         return [m for m in self.members if isinstance(m, SegmentationModule)]
 
     def bind(self, info: DatasetInfo) -> None:
-        """Tell every member what its data are."""
+        """Tell every member what its data are.
+
+        Raises:
+            ProbsegError: E_CLASS_MISMATCH when a member was trained with other classes.
+        """
         super().bind(info)
-        for member in self._families:
+        for k, member in enumerate(self._families):
+            if member.info is not None and member.info.labels.names != info.labels.names:
+                raise ProbsegError(
+                    "E_CLASS_MISMATCH",
+                    f"member {k} of the ensemble was trained on classes {', '.join(member.info.labels.names)}, but the "
+                    f"data have {', '.join(info.labels.names)}; all members must know the same classes",
+                )
             member.bind(info)
+
+    def setup(self, stage: str) -> None:
+        """As in every family, and as in each member's; they are trained by the ensemble's trainer."""
+        super().setup(stage)
+        for member in self._families:
+            member.trainer = self.trainer
+            member.setup(stage)
 
     def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
         """Members along the model axis, each with its share of the draws."""
-        size = len(self.members)
-        return SegmentationDistribution.cat([m(image, draws.share(k, size)) for k, m in enumerate(self._families)])
+        return asked_together(self._families, image, draws)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Sum of the members' losses; each member learns as if it were alone."""
@@ -66,13 +91,40 @@ class Ensemble(SegmentationModule):
             "loss": sum((v for n, v in terms.items() if n.endswith("/loss")), start=batch.image.new_zeros(())),
         }
 
-    def compose(self, states: list[dict[str, Any]]) -> None:
+    def compose(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Take the weights of members that were trained apart, in order.
 
         Raises:
-            ProbsegError: E_CLASS_MISMATCH when their number or shapes differ from this ensemble's.
+            ProbsegError: E_CLASS_MISMATCH when their number differs from this ensemble's, or one of them does.
         """
         if len(states) != len(self.members):
             raise ProbsegError("E_CLASS_MISMATCH", f"{len(states)} members for an ensemble of {len(self.members)}")
         for k, (member, state) in enumerate(zip(self.members, states, strict=True)):
+            require_alike(member.state_dict(), state, f"member {k}")
+        for k, (member, state) in enumerate(zip(self.members, states, strict=True)):
             load_weights(member, state, f"member {k}")
+
+
+def asked_together(members: Iterable[SegmentationModule], image: Tensor, draws: Draws) -> SegmentationDistribution:
+    """Several models' answers along the model axis, each for its share of the draws."""
+    models = list(members)
+    return SegmentationDistribution.cat([m(image, draws.share(k, len(models))) for k, m in enumerate(models)])
+
+
+def require_alike(own: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str) -> None:
+    """Members of an ensemble have weights of the same names and shapes.
+
+    Raises:
+        ProbsegError: E_CLASS_MISMATCH with the first weight in which ``what`` differs.
+    """
+    for name in [*own, *(name for name in given if name not in own)]:
+        if name not in given:
+            difference = f"lacks the weight '{name}'"
+        elif name not in own:
+            difference = f"has a weight '{name}', which the ensemble's members lack"
+        elif own[name].shape != given[name].shape:
+            shapes = tuple(given[name].shape), tuple(own[name].shape)
+            difference = f"has the weight '{name}' in shape {shapes[0]}, the ensemble's members in {shapes[1]}"
+        else:
+            continue
+        raise ProbsegError("E_CLASS_MISMATCH", f"{what} {difference}; all must be one family with the same settings")

@@ -27,6 +27,7 @@ _OWN = frozenset(
         "models.ProbabilisticUNet",
         "models.HierarchicalUNet",
         "models.SWAG",
+        "models.SnapshotEnsemble",
         "models.StochasticSegmentation",
         "models.IntensityRegion",
         "models.TestTimeAugmentation",

@@ -6,6 +6,7 @@ Any network of another library goes in by its class path. A family that needs fe
 
 from __future__ import annotations
 
+from probseg.networks.concrete_dropout import ConcreteDropout
 from probseg.networks.confusion import ConfusionMatrices
 from probseg.networks.deep import coarsened, level_weights
 from probseg.networks.gaussian import GaussianEncoder
@@ -18,6 +19,7 @@ from probseg.networks.styles import RaterStyles
 from probseg.networks.unet import UNet
 
 __all__ = [
+    "ConcreteDropout",
     "ConfusionMatrices",
     "DeepNetwork",
     "FeatureNetwork",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 
 from probseg.distribution import Draws
 from probseg.errors import ProbsegError
-from probseg.models import Deterministic, Ensemble, ProbabilisticUNet
+from probseg.labels import LabelClass, LabelSet
+from probseg.models import CentreFirst, Constant, Deterministic, Ensemble, ProbabilisticUNet
 from probseg.networks import UNet
 
 
@@ -65,16 +67,43 @@ def test_draws_are_shared_out():
     assert (distribution.num_models, distribution.num_readings) == (3, 3)  # 8 over 3, rounded up
 
 
-def test_compose_takes_members_in_order_and_refuses_others(ensemble):
+def test_compose_takes_members_in_order(ensemble):
     states = [Deterministic(UNet(1, 3, (4, 8))).state_dict() for _ in range(3)]
     ensemble.compose(states)
     for member, state in zip(ensemble.members, states, strict=True):
         assert all(torch.equal(v, state[k]) for k, v in member.state_dict().items())
+
+
+def test_a_member_that_differs_is_named_with_its_difference_and_nothing_is_taken(ensemble):
+    before = copy.deepcopy(ensemble.state_dict())
+    good = [Deterministic(UNet(1, 3, (4, 8))).state_dict() for _ in range(2)]
     with pytest.raises(ProbsegError, match="E_CLASS_MISMATCH: 2 members for an ensemble of 3"):
-        ensemble.compose(states[:2])
-    wrong = Deterministic(UNet(1, 3, (4, 12))).state_dict()
-    with pytest.raises(ProbsegError, match="E_CLASS_MISMATCH"):
-        ensemble.compose([*states[:2], wrong])
+        ensemble.compose(good)
+    wide = Deterministic(UNet(1, 3, (4, 12))).state_dict()
+    shallow = {k: v for k, v in good[0].items() if k != "network.classify.bias"}
+    latent = ProbabilisticUNet(UNet(1, 3, (4, 8)), encoder_channels=(4,), hidden=4).state_dict()
+    for wrong, message in (
+        (wide, r"member 2 has the weight 'network.down.1.0.weight' in shape \(12, 4, 3, 3\), .* in \(8, 4, 3, 3\)"),
+        (shallow, "member 2 lacks the weight 'network.classify.bias'"),
+        (latent, "member 2 has a weight 'prior.trunk.0.weight', which the ensemble's members lack"),
+    ):
+        with pytest.raises(ProbsegError, match=f"E_CLASS_MISMATCH: {message}"):
+            ensemble.compose([*good, wrong])
+    assert all(torch.equal(v, before[k]) for k, v in ensemble.state_dict().items())
+
+
+def test_members_that_know_other_classes_are_refused(info):
+    model = Ensemble(Deterministic(UNet(1, 3, (4, 8))), size=2)
+    other = LabelSet((LabelClass(0, "background"), LabelClass(1, "lung"), LabelClass(2, "heart")))
+    model.members[1].bind(dataclasses.replace(info, labels=other))
+    with pytest.raises(ProbsegError, match="E_CLASS_MISMATCH: member 1 of the ensemble was trained on classes backgro"):
+        model.bind(info)
+
+
+def test_members_learn_as_their_settings_say(info):
+    member = Deterministic(UNet(1, 3, (4, 8)), schedule=Constant(), curriculum=CentreFirst([8, 8]))
+    model = Ensemble(member, size=2)
+    assert model.schedule is member.schedule and model.curriculum is member.curriculum
 
 
 def test_one_member_is_no_ensemble():
