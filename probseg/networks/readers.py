@@ -89,7 +89,8 @@ def _reached(
 
     def stop(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         axis = args[0].ndim - 1 if isinstance(module, nn.Linear) else 1
-        touched = args[0].isnan().movedim(axis, 0).flatten(1).any(dim=1)
+        # a convolution of several inputs, such as JoiningConv2d, numbers their channels in turn
+        touched = torch.cat([x.isnan().movedim(axis, 0).flatten(1).any(dim=1) for x in args])
         found[module] = found.get(module, torch.zeros_like(touched)) | touched
         return next(calls[module]).clone()
 
