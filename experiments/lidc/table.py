@@ -41,10 +41,8 @@ def provenance(runs: list[RunResult]) -> str:
     for run in runs:
         record = json.loads((run.folder / "training.json").read_text(encoding="utf-8"))
         warm = Path(str(record["warm_start"])).parts[-3] if record.get("warm_start") else "none"
-        spent = "?" if minutes is None else f"{minutes:.1f}"
-        lines.append(
-            f"| {titles_of(runs)[str(run.folder)]} | {spent} | {record['steps']} | {record['seed']} | {warm} |"
-        )
+        title, minutes = titles_of(runs)[str(run.folder)], processor_minutes(run.folder)
+        lines.append(f"| {title} | {minutes:.1f} | {record['steps']} | {record['seed']} | {warm} |")
     return "\n".join(lines) + "\n"
 
 
