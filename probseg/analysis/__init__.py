@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from probseg.analysis.agreement import AgreementReport, analyse
 from probseg.analysis.bootstrap import Interval, bootstrap, bootstrap_mean
-from probseg.analysis.calibration import calibration_error
+from probseg.analysis.calibration import calibration_error, classwise_calibration_error
 from probseg.analysis.energy import energy_distance_floor, generalized_energy_distance, hungarian_matched_iou
 from probseg.analysis.entropy import complete_agreement, rater_entropy
 from probseg.analysis.kappa import cohen_kappa, fleiss_kappa, krippendorff_alpha
@@ -27,6 +27,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_mean",
     "calibration_error",
+    "classwise_calibration_error",
     "cohen_kappa",
     "complete_agreement",
     "crps",

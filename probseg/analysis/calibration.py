@@ -11,10 +11,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.analysis.entropy import votes
 from probseg.analysis.region import union_region
 from probseg.errors import ProbsegError
 
-__all__ = ["calibration_counts", "calibration_error", "expected_calibration_error"]
+__all__ = [
+    "calibration_counts",
+    "calibration_error",
+    "classwise_calibration_error",
+    "classwise_gaps",
+    "expected_calibration_error",
+]
 
 
 def calibration_counts(
@@ -87,3 +94,64 @@ def calibration_error(
     if not region.any():
         return math.nan
     return float(expected_calibration_error(calibration_counts(probabilities, masks, rated, region, bins)))
+
+
+def classwise_gaps(
+    probabilities: NDArray, hits: NDArray, trials: NDArray | None = None, bins: int = 15
+) -> NDArray[np.float64]:
+    """How far each class's probability is from how often it is chosen, 0 (best) to 1: ``(classes,)``.
+
+    Voxels in the order of p, the probability of class c, are cut into R bins of equal mass, each of as many trials:
+
+        gap_c = 1/R sum over r of |mean p - share of hits|
+
+    Adaptive calibration error (Nixon et al. 2019, arXiv:1904.01685) is the mean over classes. A voxel on the border of
+    two bins counts in each by its part, and voxels of equal p are alike, so that their order makes no difference.
+
+    Args:
+        probabilities: ``(classes, voxels)``; of one case, or of several one after the other.
+        hits: ``(classes, voxels)``: how many trials chose the class; without ``trials`` the share that would.
+        trials: ``(voxels,)``: of each voxel, 0 for none; None for one each.
+        bins: R.
+
+    Returns:
+        NaN where there was no trial.
+    """
+    weight = np.ones(probabilities.shape[1]) if trials is None else np.asarray(trials, dtype=np.float64)
+    asked = weight > 0
+    if not asked.any():
+        return np.full(len(probabilities), np.nan)
+    each = zip(probabilities[:, asked], hits[:, asked], strict=True)
+    return np.array([_gap(p, h, weight[asked], bins) for p, h in each])
+
+
+def _gap(probability: NDArray, hits: NDArray, trials: NDArray[np.float64], bins: int) -> float:
+    if not np.isfinite(probability).all():
+        raise ProbsegError("E_NONFINITE", f"{int((~np.isfinite(probability)).sum())} voxels have a probability of NaN")
+    order = np.argsort(probability)
+    p, h, n = probability[order].astype(np.float64), hits[order].astype(np.float64), trials[order]
+    last = np.flatnonzero(np.append(p[1:] > p[:-1], True))  # of each run of equal probabilities
+    mass, expected, seen = (np.append(0.0, np.cumsum(x)[last]) for x in (n, p * n, h))
+    borders = np.linspace(0, mass[-1], bins + 1)
+    off = np.interp(borders, mass, expected - seen)
+    return float(np.abs(np.diff(off)).sum() / mass[-1])
+
+
+def classwise_calibration_error(
+    probabilities: NDArray,
+    masks: NDArray,
+    region: NDArray | None = None,
+    bins: int = 15,
+    rated: NDArray | None = None,
+    spacing_mm: Sequence[float] | None = None,
+) -> float:
+    """Classwise ACE against all raters, 0 (best) to 1: bins of equal mass for each class, averaged over classes.
+
+    Unlike ECE it judges the probability of every class and not of the top one alone. Rater-marginal, see
+    `classwise_gaps`; the arguments and what is returned are those of `calibration_error`.
+    """
+    if region is None:
+        region = union_region(masks, probabilities.argmax(axis=0), len(probabilities), rated, spacing_mm)
+    looked = None if rated is None else np.broadcast_to(rated, masks.shape)[:, region]
+    hits = votes(masks[:, region], len(probabilities), looked)
+    return float(classwise_gaps(probabilities[:, region], hits, hits.sum(axis=0), bins).mean())
