@@ -6,13 +6,15 @@ import dataclasses
 
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Distribution, Normal, kl_divergence
 
 from probseg.batch import Batch
 from probseg.distribution import Draws
-from probseg.errors import ProbsegError, ProbsegWarning
+from probseg.errors import ProbsegError
 from probseg.models import ProbabilisticUNet, RandomRater
+from probseg.models.bounds import EvidenceBound, Geco, ImportanceWeightedBound
 from probseg.networks import UNet
+from probseg.networks.divergence import at_noise
 
 
 def build(info, dimensions: int = 2, **kwargs) -> ProbabilisticUNet:
@@ -170,22 +172,6 @@ def test_the_log_variance_is_clamped(info, batch):
     assert model.prior(batch.image).base_dist.scale.min().item() == pytest.approx(2.718281828**-4)
 
 
-def test_a_collapsed_latent_is_told_once_after_a_hundred_quiet_steps(info, recwarn):
-    model = build(info)
-    quiet, alive = torch.tensor(0.0), torch.tensor(1.0)
-    for _ in range(99):
-        model.alarm.watch(quiet)
-    model.alarm.watch(alive)
-    for _ in range(99):
-        model.alarm.watch(quiet)
-    assert not recwarn.list
-    with pytest.warns(ProbsegWarning, match="W_LATENT_COLLAPSE"):
-        model.alarm.watch(quiet)
-    for _ in range(300):
-        model.alarm.watch(quiet)
-    assert not recwarn.list
-
-
 def test_a_posterior_equal_to_the_prior_has_no_active_unit(info, batch):
     model = build(info)
     for encoder in (model.prior, model.posterior):
@@ -224,8 +210,120 @@ def test_kohls_random_rater_is_one_mask_an_image(info, batch):
 def test_wrong_settings(info):
     with pytest.raises(ProbsegError, match="features and head"):
         ProbabilisticUNet(torch.nn.Conv2d(1, 3, 1))
-    for wrong in ({"latent": 0}, {"beta": -1.0}, {"prior_weight": -1.0}, {"prior_samples": 0}):
+    wrongs = ({"latent": 0}, {"beta": -1.0}, {"prior_weight": -1.0}, {"prior_samples": 0}, {"covariance": "none"})
+    for wrong in (*wrongs, {"bound": EvidenceBound(), "beta": 2.0}):
         with pytest.raises(ProbsegError, match="E_SCHEMA"):
             build(info, **wrong)
     with pytest.raises(ProbsegError, match=r"E_CLASS_MISMATCH.*gives 2 classes but the label set has 3"):
         ProbabilisticUNet(UNet(1, 2, (4, 8))).bind(info)
+
+
+VARIANTS = {
+    "full": {"covariance": "full"},
+    "mean_max": {"pooling": "mean_max"},
+    "free_bits": {"bound": EvidenceBound(free_bits=0.3)},
+    "geco": {"bound": Geco(50.0)},
+    "importance": {"bound": ImportanceWeightedBound(3), "covariance": "full"},
+}
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "free_bits"])  # whose maximum is of the batch's mean
+def test_every_bound_is_a_mean_over_images_whatever_the_batch(info, batch, variant):
+    model = build(info, **VARIANTS[variant])
+    constant_noise(model)
+    each = [model.loss(image(batch, k))["loss"].item() for k in range(2)]
+    assert model.loss(batch)["loss"].item() == pytest.approx(sum(each) / 2, rel=1e-4)
+    assert each[0] != pytest.approx(each[1], rel=1e-3)
+
+
+def test_full_covariance_has_the_bound_of_its_closed_form(info, batch):
+    model = build(info, covariance="full")
+    torch.manual_seed(5)
+    terms = model.loss(batch)
+    kl = 0.0
+    for b in range(2):
+        present = [r for r in range(3) if batch.rated[b, r].any()]
+        prior = model.prior(batch.image[b : b + 1])
+        for r in present:
+            seen = mask_channels(model, batch.masks[b, r], batch.rated[b, r])
+            posterior = model.posterior(torch.cat([batch.image[b : b + 1], seen[None]], dim=1))
+            kl += kl_divergence(posterior, prior).item() / len(present) / 2
+    assert terms["kl"].item() == pytest.approx(kl, rel=1e-4)
+    assert terms["loss"].item() == pytest.approx((terms["reconstruction"] + terms["kl"]).item(), rel=1e-6)
+
+
+def test_importance_weights_equal_a_slow_bound(info, batch):
+    model = build(info, bound=ImportanceWeightedBound(4))
+    constant_noise(model)
+    loss = model.loss(batch)["loss"].item()
+    noise, expected = fixed_noise(4), 0.0
+    for b in range(2):
+        present = [r for r in range(3) if batch.rated[b, r].any()]
+        picture = batch.image[b : b + 1]
+        prior, features = model.prior(picture), model.unet.features(picture)
+        for r in present:
+            seen = mask_channels(model, batch.masks[b, r], batch.rated[b, r])
+            posterior = model.posterior(torch.cat([picture, seen[None]], dim=1))
+            weights = []
+            for k in range(4):
+                z = posterior.base_dist.loc + posterior.base_dist.scale * noise[k]
+                probs = model.unet.head(model.combiner(features, z[None]), (16, 12)).softmax(1)[0]
+                admissible = model.admissible[batch.masks[b, r].long()].movedim(-1, 0)
+                log_p = (probs * admissible).sum(0).log()[batch.rated[b, r]].sum()
+                weights.append(log_p + prior.log_prob(z)[0] - posterior.log_prob(z)[0])
+            expected -= (torch.stack(weights).double().logsumexp(0).item() - math.log(4)) / len(present) / 2
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_more_importance_samples_raise_the_bound(info, batch):
+    losses = []
+    for samples in (1, 20):
+        model = build(info, bound=ImportanceWeightedBound(samples))
+        torch.manual_seed(0)
+        losses.append(sum(model.loss(batch)["loss"].item() for _ in range(20)) / 20)
+    assert losses[1] < losses[0] - 0.01
+
+
+def test_the_multiplier_of_geco_travels_in_the_checkpoint_and_drives_the_loss(info, batch):
+    model = build(info, bound=Geco(1e-3, smoothing=0.0, speed=1.0)).train()
+    for _ in range(3):
+        terms = model.loss(batch)
+    assert terms["multiplier"].item() == pytest.approx(2.718281828**3, rel=1e-4)
+    other = build(info, bound=Geco(1e-3))
+    other.load_state_dict(model.state_dict())
+    assert other.bound.multiplier.item() == pytest.approx(terms["multiplier"].item())
+
+
+def test_free_bits_leave_the_alarm_right(info, batch):
+    model = build(info, bound=EvidenceBound(free_bits=0.5))
+    for encoder in (model.prior, model.posterior):
+        torch.nn.init.zeros_(encoder.moments.weight)
+        torch.nn.init.zeros_(encoder.moments.bias)
+    with torch.no_grad():
+        model.posterior.moments.bias[0] = 0.9  # 0.4 nats, the same for every mask
+    terms = model.loss(batch)
+    assert terms["kl"].item() == pytest.approx(0.405, rel=1e-4)
+    assert terms["active_units"].item() == 0
+    assert terms["loss"].item() == pytest.approx(terms["reconstruction"].item() + 3 * 0.5, rel=1e-5)
+
+
+def fixed_noise(samples: int) -> torch.Tensor:
+    return torch.randn(samples, 1, 3, generator=torch.Generator().manual_seed(8))
+
+
+def constant_noise(model: ProbabilisticUNet) -> None:
+    """Each posterior has the same noise, so that a loss does not depend on who else is in the batch."""
+    posterior = model.posterior.forward
+
+    def forward(x: torch.Tensor) -> Distribution:
+        gaussian = posterior(x)
+        gaussian.rsample = lambda shape: at_noise(gaussian, fixed_noise(shape[0]))
+        return gaussian
+
+    model.posterior.forward = forward
+
+
+def image(batch: Batch, k: int) -> Batch:
+    return dataclasses.replace(
+        batch, image=batch.image[k : k + 1], masks=batch.masks[k : k + 1], rated=batch.rated[k : k + 1], case_ids=("x",)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from probseg.errors import ProbsegError
@@ -11,7 +12,7 @@ __all__ = ["EvidenceBound"]
 
 
 class EvidenceBound(LatentBound):
-    """``-log p(y | x, z) + beta * sum_j max(free_bits, KL_j)``, z of the posterior; an image's sum, averaged over images.
+    """``-log p(y | x, z) + beta * sum_j max(free_bits, KL_j)``, z of the posterior; the mean over images.
 
     With beta 1 and no free bits it is the negative evidence lower bound. ``beta`` is that of Higgins et al. (2017,
     ICLR). Free bits (Kingma et al. 2016, arXiv:1606.04934, equation 15) take the pressure off a dimension whose
@@ -35,5 +36,6 @@ class EvidenceBound(LatentBound):
         """``loss``, ``reconstruction`` and ``kl``; the latter as it is, without what is free."""
         kl = evidence.mean_kl
         reconstruction = evidence.reconstruction
-        paid = kl.clamp(min=self.free_bits) if self.free_bits else kl
+        floor = self.free_bits * evidence.weight.sum()  # images that nobody rated have nothing for free
+        paid = torch.maximum(kl, floor) if self.free_bits else kl
         return {"loss": reconstruction + self.beta * paid.sum(), "reconstruction": reconstruction, "kl": kl.sum()}

@@ -19,10 +19,10 @@ class Geco(LatentBound):
 
         C_ma <- smoothing * C_ma + (1 - smoothing) * C;    lambda <- lambda * exp(speed * C_ma / tolerance).
 
-    The constraint enters the multiplier as a share of the tolerance, cut to -1..1, so that one speed serves images of any
-    size and the thousands of nats of the first steps do not throw the multiplier out. Both are buffers: they travel in
-    the checkpoint, and a resumed training goes on as if it had not stopped. They move in training only, once a batch,
-    by the mean over processes.
+    The constraint enters the multiplier as a share of the tolerance, cut to -1..1, so that one speed serves images of
+    any size and the thousands of nats of the first steps do not throw the multiplier out. Both are buffers: they
+    travel in the checkpoint, and a resumed training goes on as if it had not stopped. They move in training only, once
+    a batch, by the mean over processes.
 
     Args:
         tolerance: reconstruction to reach, nats an image; a little above what a deterministic network reaches against
