@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from probseg.analysis.agreement_settings import AgreementSettings
+from probseg.analysis.agreement_tables import case_table, class_table, confusion_table, pairwise_table
 from probseg.analysis.bootstrap import Interval, bootstrap_mean
 from probseg.analysis.case_agreement import TOLERANCES_MM, CaseStatistics
 from probseg.analysis.ceiling import DEFAULT_MARGINS
@@ -21,6 +22,7 @@ from probseg.analysis.over_cases import Over
 from probseg.analysis.rater_figures import RaterFigures
 from probseg.analysis.structure_figures import KindFigures, StructureFigures, kind_figures, structure_figures
 from probseg.analysis.study import Study
+from probseg.analysis.tables import Table
 from probseg.analysis.vote_figures import VoteFigures, vote_figures
 from probseg.case import Case
 from probseg.errors import ProbsegError, warn
@@ -98,6 +100,17 @@ class AgreementReport:
     def study(self) -> Study:
         """Raters, volumes, the human ceiling and planning, each found when asked for."""
         return Study(self.info, self.cases, self.settings)
+
+    def tables(self) -> dict[str, Table]:
+        """Every table by the name of its file, in the order in which they are written."""
+        labels = self.info.labels
+        return {
+            "pairwise": pairwise_table(self.cases, self.settings.tolerances_mm),
+            "cases": case_table(self.cases, labels),
+            "classes": class_table(self.cases, labels),
+            "confusion": confusion_table(self.confusion, labels),
+            **self.study.tables(),
+        }
 
     @property
     def raters(self) -> tuple[RaterFigures, ...]:

@@ -139,9 +139,9 @@ def _dice(case: CaseStatistics, labels: LabelSet, region: str) -> tuple[NDArray[
     for pair in case.pairs:
         a, b = case.raters.index(pair.rater_a), case.raters.index(pair.rater_b)
         pairs[a, b, column[pair.structure]] = pair.dice
-    whole = _mean(pairs.reshape(num * num, -1))
+    whole = _mean(pairs.reshape(num * num, len(column)))
     without = [np.delete(np.delete(pairs, r, axis=0), r, axis=1) for r in range(num)]
-    return whole, np.array([_mean(p.reshape((num - 1) ** 2, -1)) for p in without]).reshape(num, -1)
+    return whole, np.array([_mean(p.reshape((num - 1) ** 2, len(column))) for p in without]).reshape(num, len(column))
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,44 +11,197 @@ from probseg.records import SPLITS
 
 # The rest is imported when it runs: --help must answer at once.
 if TYPE_CHECKING:
-    from rich.console import Console
+    from probseg.analysis.agreement import AgreementReport
+    from probseg.analysis.agreement_settings import AgreementSettings
+    from probseg.analysis.measuring import Measured
+    from probseg.io.predicted import PredictedCase
+    from probseg.records import Dataset, DatasetInfo
 
-    from probseg.analysis.agreement import AgreementReport, StructureFigures
-    from probseg.analysis.bootstrap import Interval
+DESCRIPTION = """\
+Measure how far the raters of a dataset differ: Dice, IoU, surface distances, kappa, agreement, volumes.
 
-DESCRIPTION = "Measure how far the raters of a dataset differ: Dice, IoU, surface distances, agreement, volumes."
+A run that was stopped goes on where it was. A large dataset may be measured in shards, on any machines:
+  probseg agreement DATASET --shard 1/2 --out part-1
+  probseg agreement DATASET --shard 2/2 --out part-2
+  probseg agreement merge part-1 part-2 --out agreement"""
 EXAMPLE = "probseg agreement lidc-sample --out agreement"
 
-FILES = ("pairwise.csv", "cases.csv", "volumes.csv", "raters.csv", "agreement.json")
+_MERGE = "merge"
+_REPORT = "agreement.json"
+# Every file that there may be.
+_FILES = (
+    _REPORT,
+    "pairwise.csv",
+    "cases.csv",
+    "classes.csv",
+    "confusion.csv",
+    "volumes.csv",
+    "icc.csv",
+    "bland_altman.csv",
+    "raters.csv",
+    "raters_confusion.csv",
+    "repeats.csv",
+    "outliers.csv",
+    "ceiling.csv",
+    "planning.csv",
+    "second_readings.csv",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("dataset", metavar="DATASET", help="dataset folder, NPZ stack, or lidc-sample")
+    parser.add_argument(
+        "dataset", metavar="DATASET", nargs="+", help="dataset folder, NPZ stack, or lidc-sample; or: merge SHARD..."
+    )
+    parser.add_argument("--predictions", metavar="DIR", help="what probseg predict wrote, compared with every rater")
+    parser.add_argument(
+        "--margin",
+        metavar="FIGURE=VALUE",
+        nargs="+",
+        help="how much worse than a rater a model may be and still pass for as good (default: dice=0.05)",
+    )
     parser.add_argument("--exclude", metavar="RATER", nargs="+", default=[], help="raters to leave out")
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="only these splits (default: every case)")
     parser.add_argument("--site", metavar="NAME", nargs="+", help="only these sites (default: every case)")
+    parser.add_argument(
+        "--region",
+        metavar="NAME",
+        help="where kappa, alpha and entropy are measured: union (what any rater drew, the default), whole (the whole "
+        "image), or the name of a class or group such as lung",
+    )
+    parser.add_argument("--tolerance", metavar="MM", nargs="+", type=float, help="of surface Dice (default: 1 2 3)")
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, help="processes, -1 for one a core (default: as suits the data)"
+    )
+    parser.add_argument("--shard", metavar="I/N", help="measure every N-th case from the I-th, for merge")
     parser.add_argument("--out", type=Path, default=Path("agreement"), help="folder to write (default: agreement)")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
 
 
 def run(args: argparse.Namespace) -> int:
     """Analyse, print what was found, and write the tables."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from probseg.analysis.agreement import analyse
+    from probseg.errors import ProbsegError
     from probseg.manifest import open_dataset
 
+    if args.dataset[0] == _MERGE:
+        return _merge(args)
+    if len(args.dataset) > 1:
+        raise ProbsegError("E_USAGE", f"agreement takes one dataset, but was given {len(args.dataset)}")
+    whole = open_dataset(args.dataset[0])
+    dataset = whole.select(args.split, args.site, args.exclude)
+    settings = _settings(args).checked(dataset.info.labels)
+    predictions = _predictions(args, whole)
+    if args.shard is not None:
+        return _shard(args, dataset, settings, predictions)
     _check_out(args.out, args.overwrite)
-    dataset = open_dataset(args.dataset).select(args.split, args.site, args.exclude)
-    progress = Console(stderr=True)
-    cases = track(dataset, "cases", len(dataset), console=progress, transient=True, disable=not progress.is_terminal)
-    report = analyse(cases, info=dataset.info)
-    console = Console()
-    _print_table(report, console)
-    for sentence in _sentences(report):
+    return _finish(args, dataset.info, settings, _measured(args, dataset, settings, predictions))
+
+
+def _shard(
+    args: argparse.Namespace, dataset: Dataset, settings: AgreementSettings, predictions: dict[str, PredictedCase]
+) -> int:
+    from probseg.analysis.shards import Shard, describes, write_shard
+
+    shard = Shard.parse(args.shard)
+    if not describes(args.out, dataset, settings, shard):
+        _check_out(args.out, args.overwrite)
+    found = list(_measured(args, shard.of(dataset), settings, predictions))
+    write_shard(args.out, dataset, settings, shard)
+    again = sum(m.reused for m in found)
+    print(f"shard {args.shard}: {len(found)} of {len(dataset)} cases, {again} of them measured before")
+    print(f"wrote {args.out}")
+    print("next: probseg agreement merge SHARD... --out agreement, with the folders of all shards")
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from probseg.analysis.shards import gather
+    from probseg.errors import ProbsegError
+
+    settled = ("predictions", "margin", "exclude", "split", "site", "region", "tolerance", "jobs", "shard")
+    given = [name for name in settled if getattr(args, name)]
+    if given:
+        raise ProbsegError("E_USAGE", f"--{given[0]} was settled when the shards were measured; leave it out of merge")
+    if len(args.dataset) < 2:
+        raise ProbsegError("E_USAGE", "merge needs the folders of the shards; see probseg agreement --help")
+    _check_out(args.out, args.overwrite)
+    found = gather([Path(name) for name in args.dataset[1:]])
+    return _finish(args, found.info, found.settings, found.cases)
+
+
+def _settings(args: argparse.Namespace) -> AgreementSettings:
+    from probseg.analysis.agreement_settings import AgreementSettings
+
+    usual = AgreementSettings()
+    tolerances = usual.tolerances_mm if args.tolerance is None else tuple(args.tolerance)
+    margins = usual.margins if args.margin is None else tuple(_margin(text) for text in args.margin)
+    return AgreementSettings(args.region or usual.region, tolerances, margins=margins)
+
+
+def _margin(text: str) -> tuple[str, float]:
+    from probseg.errors import ProbsegError
+
+    figure, _, value = text.partition("=")
+    try:
+        return figure, float(value)
+    except ValueError as error:
+        raise ProbsegError("E_USAGE", f"a margin is FIGURE=VALUE, such as dice=0.05, but is '{text}'") from error
+
+
+def _predictions(args: argparse.Namespace, dataset: Dataset) -> dict[str, PredictedCase]:
+    """By case id; E_SCHEMA where one belongs to no case of the whole dataset."""
+    if args.predictions is None:
+        return {}
+    from probseg.errors import ProbsegError
+    from probseg.io.predicted import open_predictions
+
+    found = open_predictions(args.predictions, dataset.info.labels)
+    strange = sorted(set(found) - {r.case_id for r in dataset.records})
+    if strange:
+        raise ProbsegError("E_SCHEMA", f"a prediction is given for '{strange[0]}', but no case has this id")
+    return found
+
+
+def _measured(
+    args: argparse.Namespace, dataset: Dataset, settings: AgreementSettings, predictions: dict[str, PredictedCase]
+) -> Iterable[Measured]:
+    from joblib import cpu_count
+
+    from probseg.analysis.measuring import measure
+    from probseg.analysis.shards import MEASURED
+    from probseg.progress import followed
+
+    jobs = args.jobs
+    if jobs is None:
+        # Starting processes costs more than a handful of volumes, or any number of single images.
+        jobs = 1 if dataset.info.dimensions == 2 else max(1, min(cpu_count(), len(dataset) // 4))
+    keep = args.out / MEASURED
+    return measure(dataset, dataset.info, settings, predictions, keep=keep, jobs=jobs, follow=followed)
+
+
+def _finish(
+    args: argparse.Namespace, info: DatasetInfo, settings: AgreementSettings, measured: Iterable[Measured]
+) -> int:
+    """Figures over the cases, on the terminal and in files."""
+    from rich.console import Console
+
+    from probseg.analysis.agreement import merge, warn_of
+    from probseg.commands.agreement_printing import clean, print_tables, sentences
+    from probseg.errors import warn
+
+    statistics, reused = [], 0
+    for found in measured:
+        statistics.append(found.statistics)
+        reused += found.reused
+        for code, message in found.warned:
+            warn(code, message)
+    report = merge(statistics, info, settings)
+    warn_of(report)
+    print_tables(report, Console())
+    for sentence in (*sentences(report), *map(clean, report.study.sentences())):
         print(sentence)
+    if reused and args.dataset[0] != _MERGE:
+        print(f"{reused} of {len(statistics)} cases were measured before this run was stopped, and taken from there.")
     written = _write(report, args.out)
     print(f"wrote {', '.join(str(args.out / name) for name in written)}")
     print(f"next: {_next(report, args)}")
@@ -56,169 +209,60 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
+    """Refuse a folder with anything in it, but for the cases of a run that was stopped."""
+    from probseg.analysis.shards import MEASURED
     from probseg.errors import ProbsegError
 
     if out.exists() and not out.is_dir():
         raise ProbsegError("E_OUTPUT_EXISTS", f"--out '{out}' is a file; give a folder")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
+    if not out.is_dir() or overwrite:
+        return
+    stopped = (out / MEASURED).is_dir() and not (out / _REPORT).exists()
+    ours = {MEASURED, *_FILES} if stopped else set()
+    if any(path.name not in ours and not path.name.startswith(".tmp") for path in out.iterdir()):
         raise ProbsegError("E_OUTPUT_EXISTS", f"'{out}' is not empty; add --overwrite or choose another --out")
 
 
 def _write(report: AgreementReport, out: Path) -> list[str]:
     import json
 
-    from probseg.analysis import agreement_tables as tables
+    from probseg.analysis.shards import MEASURED, SHARD
     from probseg.io.atomic import write_text
     from probseg.io.tables import write_csv
 
-    made = [tables.pairwise_table(report), tables.case_table(report), tables.volume_table(report)]
-    # No table of single raters where a name is not a person; one from an earlier run would be taken for this run's.
-    made += [tables.rater_table(report)] if report.info.stable_raters else []
-    for name in FILES:
+    made = report.tables()
+    for name in (*_FILES, SHARD):  # a table of an earlier run would be taken for this one's
         (out / name).unlink(missing_ok=True)
-    for name, table in zip(FILES, made, strict=False):
-        write_csv(out / name, table.columns, table.rows)
+    for name, table in made.items():
+        write_csv(out / f"{name}.csv", table.columns, table.rows)
     # Last, so that its presence says that the tables are whole.
     text = json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(out / "agreement.json", text + "\n")
-    return [*FILES[: len(made)], "agreement.json"]
+    write_text(out / _REPORT, text + "\n")
+    _remove(out / MEASURED)
+    return [*(f"{name}.csv" for name in made), _REPORT]
 
 
-def _clean(text: str) -> str:
-    """Names come from files; a control character in one must not reach the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _show(interval: Interval, digits: int = 3) -> str:
-    if interval.n == 0:
-        return "-"
-    if math.isnan(interval.low):  # fewer than two patients
-        return f"{interval.value:.{digits}f}"
-    return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
-
-
-def _cell(interval: Interval, digits: int) -> str:
-    """The interval on a line of its own, so that a table of many columns fits a narrow terminal."""
-    if interval.n == 0 or math.isnan(interval.low):
-        return _show(interval, digits)
-    return f"{interval.value:.{digits}f}\n{interval.low:.{digits}f}-{interval.high:.{digits}f}"
-
-
-def _print_table(report: AgreementReport, console: Console) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    title = Text(f"Raters among themselves: {_clean(report.info.name)}")
-    table = Table(title=title, caption="under each mean its 95 % interval; cases: where Dice is defined")
-    table.add_column("class", overflow="fold")
-    for column in ("Dice", "IoU", "surface\nmean, mm", "surface\n95 %, mm", "cases"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for s in report.structures:
-        distances = (_cell(s.surface_distance_mean_mm, 2), _cell(s.surface_distance_95_mm, 2))
-        table.add_row(Text(_clean(s.structure)), _cell(s.dice, 3), _cell(s.iou, 3), *distances, str(s.dice.n))
-    console.print(table)
-    if any(v.volume_ml.n for v in report.volumes):
-        _print_volumes(report, console)
-
-
-def _print_volumes(report: AgreementReport, console: Console) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title="What raters drew, mL", caption="means over cases with their 95 % intervals")
-    table.add_column("class", overflow="fold")
-    for column in ("volume", "largest less smallest\nof a case", "cases"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for v in report.volumes:
-        digits = _digits(v.volume_ml)
-        cells = (_show(v.volume_ml, digits), _show(v.range_ml, digits))
-        table.add_row(Text(_clean(v.structure)), *cells, str(v.volume_ml.n))
-    console.print(table)
-
-
-def _digits(interval: Interval) -> int:
-    """A nodule has hundredths of a mL, a lung thousands of mL."""
-    return 2 if math.isnan(interval.value) or interval.value < 10 else 0
-
-
-def _sentences(report: AgreementReport) -> list[str]:
-    """What the figures say, one statement a line."""
-    cases, patients = len(report.cases), len({c.patient_id for c in report.cases})
-    most = max(len(c.raters) for c in report.cases)
-    known = [s for s in report.structures if s.dice.n]
-    out = [f"{cases} cases of {patients} patients, up to {most} raters a case; 95 % intervals from patients."]
-    if known:
-        out.append(_overlap_sentence(known))
-    if report.complete_agreement.n:
-        share, entropy = report.complete_agreement, report.rater_entropy
-        out.append(
-            f"Of the voxels that any rater drew, all raters agree on {100 * share.value:.1f} %"
-            f"{_range(share, 100, 1, ' %')}; the entropy of their vote there is {entropy.value:.3f} nats"
-            f"{_range(entropy, 1, 3, '')}."
-        )
-    else:
-        out.append("No case has two raters and something drawn, so agreement is undefined.")
-    one = sum(s.one_empty for s in report.structures)
-    both = sum(s.both_empty for s in report.structures)
-    total = sum(s.pairs for s in report.structures)
-    if one or both:
-        out.append(
-            f"Of {total} comparisons, {one} have one mask empty (Dice 0, no surface distance) and {both} have both "
-            "empty (not counted)."
-        )
-    if any(s.dice.n and not s.surface_distance_mean_mm.n for s in report.structures) and all(
-        math.isnan(c.voxel_volume_ml) for c in report.cases
-    ):
-        out.append("Spacing or slice thickness is unknown, so what needs mm or mL is empty.")
-    out.append(_rater_sentence(report))
-    return [*out, *([_clean(report.info.note)] if report.info.note else [])]
-
-
-def _range(interval: Interval, scale: float, digits: int, unit: str) -> str:
-    if math.isnan(interval.low):
-        return ""
-    return f" ({scale * interval.low:.{digits}f} to {scale * interval.high:.{digits}f}{unit})"
-
-
-def _overlap_sentence(known: list[StructureFigures]) -> str:
-    low, high = (f(known, key=lambda s: s.dice.value) for f in (min, max))
-    text = f"Two raters overlap with a mean Dice of {_show(low.dice)} on {_clean(low.structure)}"
-    if low is high:
-        return text + "."
-    return f"{text}, the least, and {_show(high.dice)} on {_clean(high.structure)}, the most."
-
-
-def _rater_sentence(report: AgreementReport) -> str:
-    if not report.info.stable_raters:
-        return (
-            "Raters have no stable identity here: rater_a, rater_b and rater in the tables are positions within a "
-            "case, not persons, so nothing is said of single raters."
-        )
-    scores: dict[str, list[float]] = {}
-    for r in report.raters:
-        if r.dice.n:
-            scores.setdefault(r.rater, []).append(r.dice.value)
-    if not scores:
-        return "No rater can be compared with another."
-    if len(scores) < 3:
-        return "With two raters agreement is mutual; raters.csv has each one's bias in volume with its interval."
-    means = {rater: sum(values) / len(values) for rater, values in scores.items()}
-    most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
-    return (
-        f"Against the others, {_clean(most)} agrees most (Dice {means[most]:.3f}, mean over classes and groups) and "
-        f"{_clean(least)} least ({means[least]:.3f}); raters.csv has each with its interval and bias in volume."
-    )
+def _remove(folder: Path) -> None:
+    """Remove the files of single cases, which nobody needs once the figures are written, and nothing else."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob("*.json"):
+        path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _next(report: AgreementReport, args: argparse.Namespace) -> str:
     import shlex
 
-    if report.identical:
+    from probseg.commands.agreement_printing import clean
+
+    if report.identical and args.dataset[0] != _MERGE:
         twins = sorted({b for _, b in report.identical})
-        parts = ["probseg", "agreement", args.dataset, "--exclude", *args.exclude, *twins]
+        parts = ["probseg", "agreement", *args.dataset, "--exclude", *args.exclude, *twins]
         parts += ["--split", *args.split] if args.split else []
         parts += ["--site", *args.site] if args.site else []
-        return shlex.join([*map(_clean, parts), "--out", f"{args.out}-distinct"])
+        return shlex.join([*map(clean, parts), "--out", f"{args.out}-distinct"])
     if report.info.annotations_only:
         return "probseg import --help, to bring images in: no model can be fitted to annotations alone"
     return "probseg fit --help, to train a model on these raters"

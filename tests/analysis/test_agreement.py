@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from probseg.analysis.agreement import analyse, merge
-from probseg.analysis.agreement_tables import case_table, pairwise_table, rater_table, volume_table
 from probseg.analysis.case_agreement import case_statistics
 from probseg.case import Case, Geometry
 from probseg.errors import ProbsegError, ProbsegWarning
@@ -104,7 +103,7 @@ def test_predictions_stand_beside_the_raters():
     assert against.dice.value == pytest.approx(5 / 6)
     assert against.dice.n == 1
     assert report.structures == analyse(CASES, info=INFO).structures
-    rows = pairwise_table(report).rows
+    rows = report.tables()["pairwise"].rows
     assert [r[:4] for r in rows if r[3] == "prediction"] == [
         ("c2", "here", "A", "prediction"),
         ("c2", "here", "B", "prediction"),
@@ -126,17 +125,20 @@ def test_merging_is_apart_from_measuring():
 
 
 def test_tables_are_tidy():
-    report = analyse(CASES, info=INFO)
-    assert pairwise_table(report).rows[0][:6] == ("c1", "here", "A", "B", "nodule", pytest.approx(0.8))
-    assert [r[:4] for r in case_table(report).rows] == [
+    tables = analyse(CASES, info=INFO).tables()
+    assert list(tables)[:4] == ["pairwise", "cases", "classes", "confusion"]
+    assert tables["pairwise"].rows[0][:6] == ("c1", "here", "A", "B", "nodule", pytest.approx(0.8))
+    assert [r[:4] for r in tables["cases"].rows] == [
         ("c1", "p1", "here", 3),
         ("c2", "p2", "here", 2),
         ("c3", "p2", "here", 2),
     ]
-    assert volume_table(report).rows[:2] == [("c1", "here", "A", "nodule", 2.0), ("c1", "here", "B", "nodule", 3.0)]
-    assert [r[0] for r in rater_table(report).rows] == ["A", "B", "C"]
-    for table in (pairwise_table, case_table, volume_table, rater_table):
-        columns, rows = table(report)
+    assert [r[:3] for r in tables["classes"].rows[:2]] == [("c1", "here", "all classes"), ("c1", "here", "nodule")]
+    assert [r[:5] for r in tables["volumes"].rows[:2]] == [
+        ("c1", "here", "A", "nodule", 2.0),
+        ("c1", "here", "B", "nodule", 3.0),
+    ]
+    for columns, rows in tables.values():
         assert {len(r) for r in rows} == {len(columns)}
 
 

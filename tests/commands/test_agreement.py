@@ -36,7 +36,9 @@ def test_the_bundled_sample(tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err == ""
     # The mask slots are no persons, so there is no table of single raters and the text says why.
-    assert sorted(p.name for p in out.iterdir()) == ["agreement.json", "cases.csv", "pairwise.csv", "volumes.csv"]
+    there = {p.name for p in out.iterdir()}
+    assert {"agreement.json", "cases.csv", "classes.csv", "confusion.csv", "pairwise.csv", "volumes.csv"} <= there
+    assert not {"raters.csv", "measured"} & there
     assert "no stable identity" in printed.out
     assert "CC BY 3.0" in printed.out
     last = printed.out.strip().splitlines()[-2:]
@@ -48,7 +50,7 @@ def test_the_bundled_sample(tmp_path, capsys):
     assert report["raters"] is None
     assert report["cases"] == nodule["dice"]["n"] == len(rows(out / "cases.csv"))
     assert report["patients"] < report["cases"]
-    assert (out / "pairwise.csv").read_text(encoding="utf-8").splitlines()[0] == PAIRWISE
+    assert (out / "pairwise.csv").read_text(encoding="utf-8").startswith(PAIRWISE + ",")
     # The figure is the mean over cases of the mean over pairs of the table.
     by_case: dict[str, list[float]] = {}
     for row in rows(out / "pairwise.csv"):
@@ -136,7 +138,7 @@ def test_earlier_results_are_kept_unless_told(tmp_path, capsys):
     write_csv(out / "mine.csv", ("note",), [("kept",)])
     assert main(["agreement", str(unnamed), "--out", str(out), "--overwrite"]) == 0
     # raters.csv of the other dataset would be taken for this one's; a file that is not ours stays.
-    assert {p.name for p in out.iterdir()} == set(before) - {"raters.csv"} | {"mine.csv"}
+    assert {p.name for p in out.iterdir()} == set(before) - {"raters.csv", "raters_confusion.csv"} | {"mine.csv"}
 
 
 def test_the_same_dataset_gives_the_same_bytes(tmp_path):
