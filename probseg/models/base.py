@@ -18,8 +18,8 @@ from probseg.errors import ProbsegError
 from probseg.metrics import Evaluation
 from probseg.models.checkpoints import best_checkpoint, describe, read_checkpoint, warm_start
 from probseg.models.curriculum import Curriculum
-from probseg.models.finite import require_finite_loss
 from probseg.models.schedules import Cosine, Schedule, share_of_training
+from probseg.models.step_loss import over_devices, require_finite_loss
 from probseg.models.targets import AverageRaters, TargetStrategy
 from probseg.networks.protocol import FeatureNetwork
 from probseg.records import DatasetInfo
@@ -182,8 +182,8 @@ class SegmentationModule(LightningModule, ABC):
             batch = self.curriculum(batch, self._progress())
         terms = self.loss(batch)
         require_finite_loss(terms["loss"].detach(), batch, trainer)
-        logged = {f"train/{k}": v.detach() for k, v in terms.items()}
-        self.log_dict(logged, batch_size=len(batch), sync_dist=trainer.world_size > 1)
+        logged = {f"train/{name}": float(value) for name, value in terms.items()}
+        self.log_dict(over_devices(logged) if trainer.world_size > 1 else logged, batch_size=len(batch))
         return terms["loss"]
 
     def on_validation_epoch_start(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from probseg.training.command_line import TrainingCLI, run_training
+from probseg.training.command_line import TrainingCLI
 from probseg.training.cpu_budget import CpuBudget
 from probseg.training.last_checkpoint import LastCheckpoint
+from probseg.training.moving_average import MovingAverage
+from probseg.training.run import run_training
 from probseg.training.run_folder import family_name
 
-__all__ = ["CpuBudget", "LastCheckpoint", "TrainingCLI", "family_name", "run_training"]
+__all__ = ["CpuBudget", "LastCheckpoint", "MovingAverage", "TrainingCLI", "family_name", "run_training"]

@@ -1,4 +1,4 @@
-"""The folder of a run: what it is called, which one a config belongs to, and how it is emptied."""
+"""The folder of a run: what it is called, which one a config belongs to, where it goes on, and how it is emptied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 import yaml
 
-__all__ = ["clear_run", "family_name", "folder_of_config"]
+from probseg.errors import ProbsegError, warn
+from probseg.models.checkpoints import read_checkpoint
+
+__all__ = ["clear_run", "family_name", "folder_of_config", "is_finished", "newest_checkpoint"]
 
 
 def family_name(class_path: str) -> str:
@@ -28,6 +31,31 @@ def folder_of_config(settings: Any) -> Path | None:
             if settings.out in (None, stored.get("out")):
                 return path.parent
     return None
+
+
+def newest_checkpoint(run: Path) -> Path | None:
+    """Where a run that was interrupted goes on: ``last.ckpt``, or the one before it where that is damaged.
+
+    Raises:
+        ProbsegError: the code of the damage where no checkpoint is whole.
+    """
+    found = [run / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt")]
+    found = [path for path in found if path.is_file()]
+    for path in found:
+        try:
+            read_checkpoint(path)
+        except ProbsegError as error:
+            if path == found[-1]:
+                raise
+            warn("W_CHECKPOINT", f"{error.message}; the training goes on from the one before it")
+        else:
+            return path
+    return None
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the training of this run came to its end."""
+    return (run / "training.json").is_file()
 
 
 def clear_run(run: Path) -> None:

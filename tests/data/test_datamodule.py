@@ -47,6 +47,31 @@ def test_an_epoch_shorter_than_a_batch_is_one_batch():
     assert [len(b) for b in data.train_dataloader()] == [3]
 
 
+def test_the_seed_of_the_run_is_that_of_the_data_unless_they_have_their_own():
+    def first(seed: int, own: int | None = None) -> torch.Tensor:
+        torch.manual_seed(seed)
+        data = MultiRaterData("lidc-sample", 4, transforms=[Intensity()], epoch_length=4, seed=own)
+        torch.rand(seed)  # what was drawn meanwhile makes no difference
+        return next(iter(data.train_dataloader())).image
+
+    assert torch.equal(first(1), first(1))
+    assert not torch.equal(first(1), first(2))
+    assert torch.equal(first(1, own=7), first(2, own=7))
+
+
+def test_the_place_in_the_order_goes_into_the_checkpoint_and_back():
+    def data() -> MultiRaterData:
+        return MultiRaterData("lidc-sample", 4, epoch_length=12, seed=0)
+
+    first, second = data(), data()
+    assert first.state_dict() == {"drawn": 0}
+    batches = first.train_dataloader()
+    whole = [b.case_ids for _ in range(2) for b in batches]
+    assert first.state_dict() == {"drawn": 6}
+    second.load_state_dict({"drawn": 3})  # Lightning does so before it asks for the loader
+    assert [b.case_ids for b in second.train_dataloader()] == whole[3:]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"batch_size": 0}, {"foreground": 1.5}, {"epoch_length": 0}, {"crop": [0, 4]}, {"num_workers": -1}]
 )

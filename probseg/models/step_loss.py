@@ -1,6 +1,8 @@
-"""A loss that is no number ends the training before it spoils the weights."""
+"""The losses of a step over all its devices; one that is no number ends the training before it spoils the weights."""
 
 from __future__ import annotations
+
+import statistics
 
 import torch
 from pytorch_lightning import Trainer
@@ -9,7 +11,7 @@ from torch import Tensor
 from probseg.batch import Batch
 from probseg.errors import ProbsegError
 
-__all__ = ["require_finite_loss"]
+__all__ = ["over_devices", "require_finite_loss"]
 
 
 def require_finite_loss(loss: Tensor, batch: Batch, trainer: Trainer | None) -> None:
@@ -38,6 +40,14 @@ def require_finite_loss(loss: Tensor, batch: Batch, trainer: Trainer | None) -> 
         f"{', '.join(cases)}; lower the learning rate or look at these cases with probseg check, then go on from the "
         "last checkpoint, which is from before",
     )
+
+
+def over_devices(terms: dict[str, float]) -> dict[str, float]:
+    """The mean of every term over the devices of a step that have it, for the log; all must call it together."""
+    told: list[dict[str, float]] = [terms] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(told, terms)
+    names = sorted(set().union(*told))
+    return {name: statistics.fmean(t[name] for t in told if name in t) for name in names}
 
 
 def _suspects(batch: Batch) -> list[str]:

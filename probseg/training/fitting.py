@@ -1,0 +1,131 @@
+"""One training, from its start or from where it was to the record that it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from probseg.errors import ProbsegError, warn
+from probseg.io.atomic import write_text
+from probseg.models import SegmentationModule
+from probseg.models.checkpoints import read_checkpoint
+from probseg.training.last_checkpoint import LastCheckpoint
+
+__all__ = ["LastValidation", "Record", "fit_one", "require_same_model"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What ``training.json`` of a finished training says.
+
+    Attributes:
+        train_seconds: how long it took, interruptions left out.
+        epochs, steps: how far it went; of all members together for an ensemble.
+        seed: of the run.
+        warm_start: what its weights began from.
+        threads: of torch on the processor.
+        precision: of the arithmetic.
+    """
+
+    train_seconds: float
+    epochs: int
+    steps: int
+    seed: int | None
+    warm_start: str | None
+    threads: int
+    precision: str
+
+    @staticmethod
+    def path(run: Path) -> Path:
+        """Where it lies in a run folder."""
+        return run / "training.json"
+
+    @classmethod
+    def read(cls, run: Path) -> dict[str, Any]:
+        """That of a run folder; empty where it was never finished."""
+        path = cls.path(run)
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def write(self, run: Path) -> None:
+        """Put it into the run folder, which marks the run as finished."""
+        write_text(self.path(run), json.dumps(asdict(self), indent=2) + "\n")
+
+
+class LastValidation(Callback):
+    """Remembers after which step the model was validated last."""
+
+    step = -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Note the step."""
+        self.step = trainer.global_step
+
+
+def fit_one(
+    trainer: Trainer, model: SegmentationModule, data: LightningDataModule, start: Path | None, seed: int | None
+) -> Record:
+    """Train until the trainer's limits, and keep the best weights although training ended inside an epoch.
+
+    Args:
+        trainer: with the callbacks of a run folder.
+        model: to be trained.
+        data: what it learns from.
+        start: a checkpoint to go on from.
+        seed: for the record.
+    """
+    trainer.fit(model, datamodule=data, ckpt_path=start, weights_only=True)
+    steps, epochs = trainer.global_step, trainer.current_epoch
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Trainer's connector
+    validated = max((c.step for c in callbacks if isinstance(c, LastValidation)), default=-1)
+    if validated != steps:
+        _validate_the_end(trainer, model, data)
+    seconds = sum(c.seconds for c in callbacks if isinstance(c, LastCheckpoint))
+    return Record(
+        round(seconds, 1), epochs, steps, seed, model.warm_start, torch.get_num_threads(), str(trainer.precision)
+    )
+
+
+def _validate_the_end(trainer: Trainer, model: SegmentationModule, data: LightningDataModule) -> None:
+    """A training that steps or time ended inside an epoch has not been validated since; its end counts too."""
+    keeper = trainer.checkpoint_callback
+    if not isinstance(keeper, ModelCheckpoint) or keeper.monitor is None or keeper.dirpath is None:
+        return
+    best = Path(keeper.dirpath) / "best.ckpt"
+    figures = trainer.validate(model, datamodule=data, verbose=False)
+    if not figures or keeper.monitor not in figures[0]:  # nothing was validated, or something of training is kept
+        if not keeper.best_model_path:
+            warn("W_NO_VALIDATION", f"{keeper.monitor} was never measured, so best.ckpt is the end of the training")
+            trainer.save_checkpoint(best)
+        return
+    score, before = torch.tensor(float(figures[0][keeper.monitor])), keeper.best_model_score
+    if before is None or (score < before if keeper.mode == "min" else score > before):
+        trainer.save_checkpoint(best)
+
+
+def require_same_model(start: Path, model: SegmentationModule) -> None:
+    """A run goes on with the settings it began with.
+
+    Raises:
+        ProbsegError: E_SCHEMA with the first setting of the model that differs from the checkpoint's.
+    """
+    stored = read_checkpoint(start)["probseg"].get("config")
+    different = _difference(stored, model.config, "model") if stored and model.config else None
+    if different is not None:
+        raise ProbsegError(
+            "E_SCHEMA", f"the run was begun with another {different}; give what it was, or another --out to begin anew"
+        )
+
+
+def _difference(a: Any, b: Any, name: str) -> str | None:
+    """Name of the first setting in which two configurations differ; what only one of them has does not count."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        found = (_difference(a[key], b[key], f"{name}.{key}") for key in a if key in b)
+        return next((difference for difference in found if difference is not None), None)
+    return None if a == b else name

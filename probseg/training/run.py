@@ -1,0 +1,91 @@
+"""A training command from its words to its exit status: quiet libraries, one line for whatever goes wrong."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from probseg.errors import ProbsegError
+from probseg.io.strict_yaml import read_yaml
+from probseg.training.command_line import TrainingCLI, shortened
+from probseg.training.faults import fault_of, is_a_consequence
+from probseg.training.stop_signals import TrainingStopped
+
+__all__ = ["run_training"]
+
+# What Lightning says of small data and of an ensemble's members, and libraries of one another; not for users.
+_IDLE_ADVICE = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*Checkpoint directory.*",
+    ".*Experiment logs directory.*",
+    ".*args parameter is intended.*",
+    ".*sync_dist=True.*",  # figures are computed of the statistics of all processes, and repeats are dropped
+    ".*Using `DistributedSampler`.*",
+    ".*treespec, LeafSpec.*",
+    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",
+    r"(?s).*v5\.0\.0.*",  # jsonargparse to Lightning, of names that change in its version 5
+)
+
+
+def run_training(argv: list[str]) -> int:
+    """Run a Lightning subcommand; every error of the configuration is one line of E_PARSE or E_SCHEMA.
+
+    Returns:
+        The exit status: 0, or 128 and the number of the signal that ended a training after its checkpoint was saved.
+    """
+    for path in _configs(argv):
+        read_yaml(
+            path, finite=False
+        )  # the parser would take the last of two equal keys, and follow aliases without end
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    before = sys.argv
+    sys.argv = [before[0], *argv]  # the first word and these are how Lightning starts further processes
+    with warnings.catch_warnings():
+        for message in _IDLE_ADVICE:
+            warnings.filterwarnings("ignore", message=message)
+        try:
+            return _run()
+        finally:
+            sys.argv = before
+
+
+def _run() -> int:
+    try:
+        TrainingCLI.make()
+    except TrainingStopped as stop:
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # one process tells; that these end is no fault
+            return 0
+        name = signal.Signals(stop.number).name
+        print(f"stopped by {name} after step {stop.step}; the same command with --resume goes on", file=sys.stderr)
+        return stop.status
+    except (argparse.ArgumentError, argparse.ArgumentTypeError, MisconfigurationException) as error:
+        raise ProbsegError("E_SCHEMA", shortened(str(error))) from error
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning's answer to a second Ctrl-C
+            raise KeyboardInterrupt from error
+        raise
+    except RuntimeError as error:
+        if is_a_consequence(error):
+            return 2
+        known = fault_of(error)
+        if known is None:
+            raise
+        raise known from error
+    return 0
+
+
+def _configs(argv: list[str]) -> list[Path]:
+    """The config files that the arguments name, but for empty ones, which say nothing."""
+    named = [b for a, b in itertools.pairwise(argv) if a in ("-c", "--config")]
+    named += [a.removeprefix("--config=") for a in argv if a.startswith("--config=")]
+    return [Path(name) for name in named if os.path.isfile(name) and os.path.getsize(name)]  # noqa: PTH113, PTH202
