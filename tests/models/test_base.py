@@ -12,15 +12,20 @@ from probseg.distribution import Draws
 from probseg.errors import ProbsegError
 from probseg.labels import LabelSet
 from probseg.models import (
+    SWAG,
     AverageRaters,
     Deterministic,
     Ensemble,
+    HierarchicalUNet,
     MajorityVote,
     MonteCarloDropout,
     ProbabilisticUNet,
     RandomRater,
     StochasticSegmentation,
+    TestTimeAugmentation,
 )
+from probseg.models.bounds import EvidenceBound, Geco, ImportanceWeightedBound
+from probseg.models.losses import CombinedLoss, DiceLoss, SoftLabelLoss
 from probseg.networks import UNet
 
 
@@ -33,12 +38,40 @@ def latent(dimensions: int = 2, **kwargs) -> ProbabilisticUNet:
     return ProbabilisticUNet(network(dimensions, 0.0), **settings)
 
 
+def hierarchical(dimensions: int = 2) -> HierarchicalUNet:
+    return HierarchicalUNet(network(dimensions, 0.0), latents=(2, 2), widths=(8, 8), encoder_channels=(4, 8))
+
+
+def swag(dimensions: int = 2) -> SWAG:
+    """Three snapshots of weights that were shaken in between."""
+    model = SWAG(Deterministic(network(dimensions)), snapshots=3, rank=3)
+    for _ in range(3):
+        with torch.no_grad():
+            for value in model.member.parameters():
+                value.add_(0.05 * torch.randn_like(value))
+        model.collect()
+    return model
+
+
 FAMILIES = {
     "deterministic": (lambda d: Deterministic(network(d)), (1, 1)),
     "monte_carlo_dropout": (lambda d: MonteCarloDropout(network(d)), (4, 1)),
+    "deterministic_combined": (
+        lambda d: Deterministic(network(d), CombinedLoss([DiceLoss(), SoftLabelLoss()])),
+        (1, 1),
+    ),
     "ensemble": (lambda d: Ensemble(Deterministic(network(d)), size=3), (3, 1)),
     "ensemble_of_latents": (lambda d: Ensemble(latent(d), size=2), (2, 2)),
     "probabilistic_unet": (latent, (1, 4)),
+    "probabilistic_unet_full": (
+        lambda d: latent(d, covariance="full", pooling="mean_max", bound=ImportanceWeightedBound(2)),
+        (1, 4),
+    ),
+    "probabilistic_unet_geco": (lambda d: latent(d, bound=Geco(100.0), prior_weight=0.5, prior_samples=2), (1, 4)),
+    "probabilistic_unet_free_bits": (lambda d: latent(d, bound=EvidenceBound(free_bits=0.1)), (1, 4)),
+    "hierarchical_unet": (hierarchical, (1, 4)),
+    "test_time_augmentation": (lambda d: TestTimeAugmentation(Deterministic(network(d))), (4, 1)),
+    "swag": (swag, (4, 1)),
     "stochastic_segmentation": (lambda d: StochasticSegmentation(network(d, 0.0), rank=3), (1, 4)),
 }
 
@@ -97,7 +130,7 @@ def test_every_family_learns_from_every_target(family, target, space, info, requ
     build, _ = family
     dimensions = 2 if space == "batch" else 3
     model = build(dimensions)
-    for part in (model, *getattr(model, "members", [])):
+    for part in (model, getattr(model, "member", model), *getattr(model, "members", [])):
         part.target = target()
     model.bind(info)
     torch.manual_seed(0)
