@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -41,3 +43,43 @@ def batch() -> Batch:
 @pytest.fixture
 def volumes() -> Batch:
     return hard_batch((4, 8, 8))
+
+
+RATERS = ("Ann", "Ben", "Cleo")
+
+
+class Pointwise(torch.nn.Module):
+    """The least network that has features: two layers of one voxel each."""
+
+    def __init__(self, classes: int, width: int = 8) -> None:
+        super().__init__()
+        self.in_channels, self.num_classes, self.feature_channels, self.dimensions = 1, classes, width, 2
+        self.first = torch.nn.Conv2d(1, width, 1)
+        self.last = torch.nn.Conv2d(width, classes, 1)
+
+    def features(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.first(image))
+
+    def head(self, features: torch.Tensor, space: tuple[int, ...]) -> torch.Tensor:
+        return self.last(features)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(image), tuple(image.shape[2:]))
+
+
+@pytest.fixture
+def pointwise() -> type[Pointwise]:
+    return Pointwise
+
+
+@pytest.fixture
+def named(info: DatasetInfo) -> DatasetInfo:
+    """The same data, which say who their raters are."""
+    return replace(info, raters=RATERS)
+
+
+@pytest.fixture
+def named_batch(batch: Batch) -> Batch:
+    """The hard batch with names: in the second case the raters come in another order, and one is a stranger."""
+    rater = torch.tensor([[0, 1, 2], [2, -1, 0]])
+    return replace(batch, rater=rater, workload=torch.tensor([[2, 1, 1], [1, 0, 2]]))
