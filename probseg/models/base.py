@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -16,7 +16,7 @@ from probseg.data.keyed import key
 from probseg.distribution import Draws, SegmentationDistribution, label_log_likelihood
 from probseg.errors import ProbsegError
 from probseg.metrics import Evaluation
-from probseg.models.checkpoints import best_checkpoint, describe, read_checkpoint, warm_start
+from probseg.models.checkpoints import best_checkpoint, describe, read_weights, warm_start
 from probseg.models.curriculum import Curriculum
 from probseg.models.schedules import Cosine, Schedule, share_of_training
 from probseg.models.step_loss import over_devices, require_finite_loss
@@ -47,6 +47,8 @@ class SegmentationModule(LightningModule, ABC):
         curriculum: what part of its images a training sees early on; None for all of them from the start.
     """
 
+    trains_coarser_levels: ClassVar[bool] = False  # whether the loss asks a network for all levels of its decoder
+
     def __init__(
         self,
         network: nn.Module,
@@ -61,6 +63,12 @@ class SegmentationModule(LightningModule, ABC):
         super().__init__()
         if not 0 <= warmup < 1:
             raise ProbsegError("E_SCHEMA", f"warmup must be a share from 0 to below 1, but is {warmup}")
+        if getattr(network, "deep_supervision", False) and not self.trains_coarser_levels:
+            raise ProbsegError(
+                "E_SCHEMA",
+                f"{type(self).__name__} trains the finest level of its network only; set deep_supervision of the "
+                "network to false",
+            )
         self.network = network
         self.target = AverageRaters() if target is None else target
         self.optimizer = optimizer
@@ -152,8 +160,8 @@ class SegmentationModule(LightningModule, ABC):
         self.admissible = torch.from_numpy(info.labels.admissible).to(self.device)
 
     def start_from(self, checkpoint: Path) -> None:
-        """Take the weights that fit from another run."""
-        warm_start(self, read_checkpoint(checkpoint))
+        """Take the weights that fit from another run, or from a checkpoint of another program with such a network."""
+        warm_start(self, read_weights(checkpoint))
 
     # -- Lightning ----------------------------------------------------------------------------------------------------
 
@@ -182,7 +190,7 @@ class SegmentationModule(LightningModule, ABC):
             batch = self.curriculum(batch, self._progress())
         terms = self.loss(batch)
         require_finite_loss(terms["loss"].detach(), batch, trainer)
-        logged = {f"train/{name}": float(value) for name, value in terms.items()}
+        logged = {f"train/{name}": float(value.detach()) for name, value in terms.items()}
         self.log_dict(over_devices(logged) if trainer.world_size > 1 else logged, batch_size=len(batch))
         return terms["loss"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -33,6 +33,8 @@ class Deterministic(SegmentationModule):
         objective: what is minimised, one of `probseg.models.losses`; by default cross entropy.
         kwargs: the others of `SegmentationModule`.
     """
+
+    trains_coarser_levels: ClassVar[bool] = True
 
     def __init__(self, network: nn.Module, objective: SegmentationLoss | None = None, **kwargs: Any) -> None:
         super().__init__(network, **kwargs)

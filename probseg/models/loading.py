@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser
 from probseg.errors import ProbsegError
 from probseg.models.base import SegmentationModule
 from probseg.models.checkpoints import best_checkpoint, load_weights, read_checkpoint
+from probseg.networks.blocks import BLOCKS, NORMS
 from probseg.records import DatasetInfo
 
 __all__ = ["build_model", "load_model"]
@@ -55,7 +56,10 @@ _OWN = frozenset(
 ) | {"torch.optim.AdamW", "torch.optim.Adam", "torch.optim.SGD"}
 
 # Values of closed options, which no class is called.
-_WORDS = frozenset(("diagonal", "full", "mean", "mean_max"))
+_WORDS = frozenset(("diagonal", "full", "mean", "mean_max", "STAPLE", "MAJORITY", "consensus", "truth")) | {
+    *NORMS,
+    *BLOCKS,
+}
 
 
 def load_model(path: str | Path) -> SegmentationModule:
