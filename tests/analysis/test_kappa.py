@@ -2,11 +2,20 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from probseg.analysis.kappa import alpha_of_counts, cohen_kappa, fleiss_kappa, kappa_of_counts, krippendorff_alpha
+from probseg.analysis.kappa import (
+    alpha_of_coincidences,
+    alpha_of_counts,
+    cohen_kappa,
+    coincidences,
+    fleiss_kappa,
+    kappa_of_counts,
+    kappa_of_joint,
+    krippendorff_alpha,
+)
 
 # Ten subjects, five categories, fourteen raters: the table that illustrates Fleiss (1971).
 FLEISS = np.array(
@@ -96,22 +105,67 @@ def test_random_raters_agree_by_chance():
         assert figure == pytest.approx(0.0, abs=0.01)
 
 
+def test_tables_of_parts_add_up():
+    counts = np.random.default_rng(0).integers(0, 4, (30, 3))
+    whole = coincidences(counts)
+    np.testing.assert_allclose(coincidences(counts[:11]) + coincidences(counts[11:]), whole)
+    np.testing.assert_allclose(whole, whole.T)
+    # A voxel weighs by its votes, of which there are two or more.
+    votes = counts.sum(axis=1)
+    assert whole.sum() == pytest.approx(votes[votes >= 2].sum())
+    # By hand: votes 2 and 1 make pairs 0-0 (2 ordered), 0-1 and 1-0 (2 each), over m - 1 = 2.
+    np.testing.assert_allclose(coincidences(np.array([[2, 1]])), [[1, 1], [1, 0]])
+    # Many tables at once.
+    both = np.stack([whole, coincidences(counts[:11])])
+    assert alpha_of_coincidences(both).tolist() == [alpha_of_counts(counts), alpha_of_counts(counts[:11])]
+
+
+@given(LABELS, st.integers(0, 2))
+def test_a_rater_who_did_not_rate_is_as_if_absent(masks, missing):
+    rated = np.ones(masks.shape, bool)
+    rated[missing] = False
+    dropped = np.delete(masks, missing, axis=0)
+    assert krippendorff_alpha(masks, rated) == pytest.approx(krippendorff_alpha(dropped), nan_ok=True)
+
+
+@given(LABELS)
+def test_two_raters_twice_over(masks):
+    """Fleiss' and Krippendorff's figures differ by the correction for few voxels only."""
+    n, kappa = masks.size, fleiss_kappa(masks, 4, np.ones(12, dtype=bool))
+    alpha = krippendorff_alpha(masks)
+    assert alpha == pytest.approx(1 - (1 - kappa) * (n - 1) / n, nan_ok=True)
+
+
 @pytest.mark.oracle
-def test_scikit_learn():
+@settings(max_examples=40)
+@given(LABELS)
+def test_scikit_learn(masks):
     metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(0)
-    a = rng.integers(0, 4, 300)
-    b = np.where(rng.random(300) < 0.6, a, rng.integers(0, 4, 300))
-    assert cohen_kappa(a, b) == pytest.approx(metrics.cohen_kappa_score(a, b))
+    ours = cohen_kappa(masks[0], masks[1])
+    if len(np.unique(masks[:2])) > 1:
+        assert ours == pytest.approx(metrics.cohen_kappa_score(masks[0], masks[1]))
+    joint = metrics.confusion_matrix(masks[0], masks[1], labels=range(4))
+    assert kappa_of_joint(joint) == pytest.approx(ours, nan_ok=True)
 
 
 @pytest.mark.oracle
-def test_krippendorff_package():
+@settings(max_examples=40)
+@given(LABELS)
+def test_statsmodels(masks):
+    theirs = pytest.importorskip("statsmodels.stats.inter_rater")
+    table, _ = theirs.aggregate_raters(masks.T, n_cat=4)
+    if len(np.unique(masks)) > 1:
+        ours = fleiss_kappa(masks, 4, np.ones(12, dtype=bool))
+        assert ours == pytest.approx(theirs.fleiss_kappa(table, method="fleiss"))
+
+
+@pytest.mark.oracle
+@settings(max_examples=40)
+@given(LABELS, RATED)
+def test_krippendorff_package(masks, rated):
     krippendorff = pytest.importorskip("krippendorff")
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 4, 200)
-    masks = np.where(rng.random((5, 200)) < 0.7, truth, rng.integers(0, 4, (5, 200)))
-    rated = rng.random((5, 200)) < 0.6
-    data = np.where(rated, masks, np.nan)
-    theirs = krippendorff.alpha(reliability_data=data, level_of_measurement="nominal")
-    assert krippendorff_alpha(masks, rated) == pytest.approx(theirs)
+    ours = krippendorff_alpha(masks, rated)
+    if not math.isnan(ours):
+        data = np.where(rated, masks, np.nan)
+        theirs = krippendorff.alpha(reliability_data=data, level_of_measurement="nominal")
+        assert ours == pytest.approx(theirs)

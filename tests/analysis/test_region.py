@@ -1,6 +1,13 @@
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from probseg.analysis.region import bounding_box, dilated, foreground, union_region
+from probseg.analysis import region as region_module
+from probseg.analysis.region import bounding_box, combination_region, dilated, foreground, union_box, union_region
+from probseg.errors import ProbsegError
+from probseg.labels import LabelClass, LabelGroup, LabelSet
 
 
 def test_five_pixels_without_spacing():
@@ -49,3 +56,60 @@ def test_the_prediction_belongs_to_the_region():
     masks, prediction = np.zeros((1, 30), int), np.zeros(30, int)
     masks[0, 0], prediction[29] = 1, 1
     assert np.flatnonzero(union_region(masks, prediction, 2)).tolist() == [*range(6), *range(24, 30)]
+
+
+SHAPES = st.sampled_from([(9,), (16,), (5, 8), (3, 7), (4, 3, 16), (4, 5, 6), (2, 3, 4, 8), (0, 4), (3, 0)])
+
+
+@given(st.data(), SHAPES, st.sampled_from([bool, np.uint8, np.int8, np.int16, np.float64]))
+def test_the_box_is_the_smallest(data, shape, dtype):
+    sparse = hnp.arrays(np.int8, shape, elements=st.sampled_from([0] * 9 + [1]), fill=st.just(np.int8(0)))
+    mask = data.draw(sparse).astype(dtype)
+    places = np.nonzero(mask)
+    expected = tuple(slice(p.min(), p.max() + 1) for p in places) if len(places[0]) else None
+    assert bounding_box(mask) == expected
+    assert bounding_box(np.asfortranarray(mask)) == expected
+    turned = bounding_box(mask.T)
+    assert turned == (None if expected is None else expected[::-1])
+
+
+def test_large_volumes_are_looked_at_from_both_ends(monkeypatch):
+    seen = []
+
+    class Watched(np.ndarray):
+        def any(self, *args, **kwargs):
+            seen.append(self.shape)
+            return super().any(*args, **kwargs)
+
+    volume = np.zeros((40, 64, 64), np.int16)  # no bytes, so no words of them
+    volume[20:22, 5:9, 60:63] = 7
+    assert bounding_box(volume.view(Watched)) == (slice(20, 22), slice(5, 9), slice(60, 63))
+    # 20 empty slices and the first full one; 18 empty ones and the last; then only the two together
+    assert seen[:40] == [(64, 64)] * 40
+    assert seen[40] == (2, 64, 64)
+    bytes_ = (volume > 0).astype(np.uint8)
+    assert bounding_box(bytes_) == bounding_box(volume)
+    assert region_module.bounding_box(np.zeros((40, 64, 64), bool)) is None
+
+
+def test_the_box_of_several():
+    assert union_box([]) is None
+    assert union_box([None]) is None
+    several = [(slice(2, 4), slice(0, 1)), None, (slice(3, 6), slice(5, 6))]
+    assert union_box(several) == (slice(2, 6), slice(0, 6))
+
+
+def test_regions_are_declared_by_name():
+    labels = LabelSet(
+        (LabelClass(0, "background"), LabelClass(1, "lung"), LabelClass(2, "lesion")),
+        (LabelGroup("thorax", ("lung", "lesion"), value=7), LabelGroup("rest", ("background", "lung"), value=8)),
+        unknown=9,
+    )  # dense: 0, 1, 2, 3 thorax, 4 rest, 5 unknown, 6 not rated
+    raters = np.array([[0, 1, 2, 3, 4, 5, 6, 6], [0, 0, 0, 0, 0, 0, 0, 1]])
+    # what is certainly drawn: neither `rest`, which may be background, nor unknown
+    assert combination_region(raters, labels).tolist() == [0, 1, 1, 1, 0, 0, 0, 1]
+    assert combination_region(raters, labels, "whole").all()
+    assert combination_region(raters, labels, "lung").tolist() == [0, 1, 0, 0, 0, 0, 0, 1]
+    assert combination_region(raters, labels, "thorax").tolist() == [0, 1, 1, 1, 0, 0, 0, 1]
+    with pytest.raises(ProbsegError, match=r"E_ARGUMENT: region 'brain' is none; the regions are union, whole, lung"):
+        combination_region(raters, labels, "brain")
