@@ -42,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draws", type=int, metavar="N", help="draws a scan (default: as the model was validated)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
     parser.add_argument(
+        "--rater",
+        metavar="NAME",
+        help="of a model that knows its raters, predict this one alone, or what stands for all: consensus or truth",
+    )
+    parser.add_argument(
         "--batch-size", type=int, default=2, metavar="N", help="slices or windows a call of the network (default: 2)"
     )
     parser.add_argument(
@@ -71,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     check_out(args.out, args.overwrite)
     model = load_model(args.run)
     assert model.info is not None  # load_model binds it
+    if args.rater is not None:
+        _choose_rater(model, args.rater)
     scans = scans_of(args.inputs, model.info.dimensions, args.split, args.series, args.site)
     settings = _settings(args, model)
     checkpoint = best_checkpoint(args.run) if args.run.is_dir() else args.run
@@ -92,6 +99,19 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise ProbsegError("E_USAGE", "--window needs positive sizes and --overlap a share from 0 to below 1")
 
 
+def _choose_rater(model: SegmentationModule, rater: str) -> None:
+    """Let the model, and every model inside it that knows raters, predict one of them alone."""
+    from probseg.models.rater_aware import RaterAware
+
+    aware = [part for part in model.modules() if isinstance(part, RaterAware)]
+    if not aware:
+        raise ProbsegError(
+            "E_USAGE", f"--rater is for models that know their raters, which {type(model).__name__} does not; omit it"
+        )
+    for part in aware:
+        part.choose_rater(rater)
+
+
 def _settings(args: argparse.Namespace, model: SegmentationModule) -> PredictionSettings:
     from probseg.distribution import Draws
     from probseg.inference import PredictionSettings
@@ -102,7 +122,7 @@ def _settings(args: argparse.Namespace, model: SegmentationModule) -> Prediction
     given = {"window": tuple(args.window) if args.window else None, "overlap": args.overlap}
     draws = Draws(model.draws.count if args.draws is None else args.draws, args.seed)
     chosen = {name: value for name, value in given.items() if value is not None}
-    return PredictionSettings(draws, args.batch_size, args.readings, **chosen)
+    return PredictionSettings(draws, args.batch_size, args.readings, rater=args.rater, **chosen)
 
 
 def _predict(predictor: ScanPredictor, scans: list[Scan], writer: PredictionWriter) -> None:
@@ -170,4 +190,5 @@ def _next(args: argparse.Namespace, writer: PredictionWriter) -> str:
     command += ["--split", *args.split] if args.split else []
     command += ["--site", *args.site] if args.site else []
     command += ["--series", args.series] if args.series else []
+    command += ["--rater", args.rater] if args.rater is not None else []
     return shlex.join([*command, "--out", f"{args.out}-readings"])

@@ -21,13 +21,14 @@ __all__ = ["PredictionSettings", "ScanPredictor"]
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How scans are predicted; the arguments of `predict_scan`."""
+    """How scans are predicted; the arguments of `predict_scan`, and whose readings alone, if not all raters'."""
 
     draws: Draws
     batch_size: int = 2
     readings: int = 0
     window: tuple[int, int, int] = (32, 128, 128)
     overlap: float = 0.25
+    rater: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for ``summary.json``."""
@@ -38,6 +39,7 @@ class PredictionSettings:
             "readings": self.readings,
             "window": list(self.window),
             "overlap": self.overlap,
+            **({} if self.rater is None else {"rater": self.rater}),
         }
 
 

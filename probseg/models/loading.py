@@ -51,6 +51,9 @@ _OWN = frozenset(
         "models.bounds.EvidenceBound",
         "models.bounds.Geco",
         "models.bounds.ImportanceWeightedBound",
+        "networks.Adapted",
+        "networks.L3UNet",
+        "networks.PSPNet",
         "networks.UNet",
     )
 ) | {"torch.optim.AdamW", "torch.optim.Adam", "torch.optim.SGD"}
