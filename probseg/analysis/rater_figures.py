@@ -104,7 +104,9 @@ def staple_counts(
     """STAPLE of all cases at once, each rater the same person throughout, and each reading against it.
 
     One estimate for all cases, because a rater's confusion is a habit: a case with one lesion says hardly anything of
-    it, and would be believed. None where nothing lies in the region of any case.
+    it, and would be believed. STAPLE takes every voxel for a witness of its own, but raters call findings as a whole:
+    with few findings of a class, or few raters who mostly agree, it may take one rater for the truth. None where
+    nothing lies in the region of any case.
 
     Args:
         statistics: of the cases.

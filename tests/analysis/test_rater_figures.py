@@ -1,11 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from probseg.analysis.case_agreement import case_statistics
+from probseg.analysis.bootstrap import bootstrap_columns, ratio
+from probseg.analysis.case_agreement import CaseStatistics, case_statistics
 from probseg.analysis.consensus import against_others
+from probseg.analysis.patterns import PatternTable, vote_patterns
 from probseg.analysis.rater_figures import rater_cards, staple_counts
 from probseg.analysis.staple import staple
+from probseg.analysis.vote_tables import vote_tables
 from probseg.case import Case, Geometry
+from probseg.data.synthetic import LABELS as SYNTHETIC
+from probseg.data.synthetic import PATTERNS, RaterModel, generate, neighbour_confusion, rater_distribution
 from probseg.labels import LabelClass, LabelGroup, LabelSet
 
 BINARY = LabelSet.binary("nodule")
@@ -110,3 +117,65 @@ def test_nothing_drawn_by_anybody():
     for name in ("dice", "consensus_dice", "sensitivity", "staple_sensitivity", "volume_log_ratio"):
         assert np.isnan(getattr(figures, name).value)
     assert card.confusion == ()
+
+
+def read(case, labels):
+    """What cards need of a case, without comparing pairs, which is the slow part."""
+    masks, rated = case.stacked()
+    found = vote_patterns(masks, len(labels.values), rated)
+    table, names = PatternTable(found.labels, found.voxels), tuple(case.masks)
+    votes = vote_tables(table.labels, table.voxels, np.ones(len(table.voxels), dtype=bool), labels)
+    counts = {r: np.bincount(row, table.voxels, len(labels.values)) for r, row in zip(names, table.labels, strict=True)}
+    sizes = {r: tuple(float(c[labels.members(s)].sum()) for s in labels.structures) for r, c in counts.items()}
+    rest = ((), (), (), (), 0, sizes, case.geometry.voxel_volume_ml, (), ())
+    return CaseStatistics(case.case_id, case.patient_id, case.site, names, False, table, votes, *rest)
+
+
+def test_the_habits_of_synthetic_raters_are_recovered():
+    """Three careful raters, one who draws wide and calls high, one who draws narrow and calls low."""
+    habits = [
+        RaterModel("a", 0.0, 1.0, neighbour_confusion(0.02, 0.02)),
+        RaterModel("b", 1.0, 1.0, neighbour_confusion(0.02, 0.02)),
+        RaterModel("c", -1.0, 1.0, neighbour_confusion(0.02, 0.02)),
+        RaterModel("d", 4.0, 1.0, neighbour_confusion(0.30, 0.0)),
+        RaterModel("e", -4.0, 1.0, neighbour_confusion(0.0, 0.35)),
+    ]
+    nobody = RaterModel("lungs", miss_rate=1.0)  # sees no lesion, and so tells where the lungs are
+    statistics, expected = [], []
+    for synthetic in generate(36, seed=5, shape=(6, 40, 40), raters=[*habits, nobody]):
+        masks = dict(synthetic.case.masks)
+        lungs = masks.pop("lungs")
+        statistics.append(read(replace(synthetic.case, masks=masks), SYNTHETIC))
+        drawn = [rater_distribution([h], lungs, synthetic.lesions)[SYNTHETIC.members("opacity")].sum() for h in habits]
+        expected.append(drawn)
+    # the true bias: log of the volume that each draws on average, less that of the others, over cases with an opacity
+    mean = np.array([row for row in expected if min(row) > 0], dtype=np.float64)
+    logs = np.log(mean)
+    true_bias = (logs - (logs.sum(axis=1, keepdims=True) - logs) / 4).mean(axis=0)
+    consensus = [against_others(s, SYNTHETIC) for s in statistics]
+    found = rater_cards(statistics, consensus, SYNTHETIC)
+    bias = [{f.structure: f for f in card.structures}["opacity"].volume_log_ratio for card in found]
+    for interval, truth in zip(bias, true_bias, strict=True):
+        assert interval.low <= truth <= interval.high
+    assert bias[3].low > 0 > bias[4].high  # d draws more and e less, beyond doubt
+    inside, total = recovered(statistics, habits)
+    # off and on the diagonal are nearly one figure, so 22 cells are 11 findings
+    assert total == 22 and inside >= 18
+
+
+def recovered(statistics, habits):
+    """How many of the larger true rates of d and e lie in STAPLE's intervals, given that something was called."""
+    patterns = [p.label for p in PATTERNS]
+    counts = staple_counts(statistics, SYNTHETIC, [h.name for h in habits])
+    inside, total = 0, 0
+    for place in (3, 4):
+        called = counts.confusion[:, place][:, patterns][:, :, patterns]
+        rows = np.broadcast_to(called.sum(axis=2, keepdims=True), called.shape)
+        sums = np.stack([called, rows], axis=-1).reshape(len(called), -1, 2)
+        intervals = bootstrap_columns(sums, [s.patient_id for s in statistics], ratio)
+        truth = habits[place].confusion[np.ix_(patterns, patterns)].ravel()
+        for interval, rate in zip(intervals, truth, strict=True):
+            if rate > 0.1:
+                total += 1
+                inside += interval.low - 1e-9 <= rate <= interval.high + 1e-9
+    return inside, total
