@@ -7,19 +7,17 @@ import math
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError, warn
 from probseg.models.base import SegmentationModule
 from probseg.models.ensemble import asked_together
+from probseg.models.snapshots import SNAPSHOTS, require_whole_training
 from probseg.models.wrapper import Wrapper
 from probseg.records import DatasetInfo
 
 __all__ = ["SnapshotEnsemble"]
-
-_TAKEN = "validation/snapshots"
 
 
 class SnapshotEnsemble(Wrapper):
@@ -81,21 +79,8 @@ class SnapshotEnsemble(Wrapper):
     def setup(self, stage: str) -> None:
         """As `Wrapper`; refuses what would end the training, or keep a checkpoint, before the last cycle."""
         super().setup(stage)
-        if stage != "fit":
-            return
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's connector
-            if isinstance(callback, EarlyStopping):
-                raise ProbsegError(
-                    "E_SCHEMA",
-                    "a SnapshotEnsemble needs all its cycles, which EarlyStopping may never reach; leave it out with "
-                    "--trainer.callbacks=null",
-                )
-            if isinstance(callback, ModelCheckpoint) and callback.monitor not in (None, _TAKEN):
-                raise ProbsegError(
-                    "E_SCHEMA",
-                    f"a checkpoint chosen by {callback.monitor} may lack snapshots; set --checkpoint.monitor={_TAKEN} "
-                    "--checkpoint.mode=max",
-                )
+        if stage == "fit":
+            require_whole_training(self.trainer, "SnapshotEnsemble")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Take what the last step of a cycle left; not at its end, where a checkpoint may come first or second."""
@@ -123,4 +108,4 @@ class SnapshotEnsemble(Wrapper):
     def _log_figures(self, stage: str) -> None:
         super()._log_figures(stage)
         if stage == "validation":
-            self.log(_TAKEN, self.taken.float(), sync_dist=False)
+            self.log(SNAPSHOTS, self.taken.float(), sync_dist=False)

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.func import functional_call
@@ -15,12 +14,12 @@ from torch.nn.modules.batchnorm import _NormBase
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.models.base import SegmentationModule
+from probseg.models.snapshots import SNAPSHOTS, require_whole_training
 from probseg.models.wrapper import Wrapper
 from probseg.records import DatasetInfo
 
 __all__ = ["SWAG"]
 
-_SNAPSHOTS = "validation/snapshots"
 _SPREAD, _COLUMNS = 1, 2  # which random numbers of a draw
 
 
@@ -152,21 +151,8 @@ class SWAG(Wrapper):
     def setup(self, stage: str) -> None:
         """As `Wrapper`; refuses what would end the training, or keep a checkpoint, before the tail."""
         super().setup(stage)
-        if stage != "fit":
-            return
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by Trainer's connector
-            if isinstance(callback, EarlyStopping):
-                raise ProbsegError(
-                    "E_SCHEMA",
-                    "SWAG collects weights at the end of the training, which EarlyStopping may never reach; leave it "
-                    "out with --trainer.callbacks=null",
-                )
-            if isinstance(callback, ModelCheckpoint) and callback.monitor not in (None, _SNAPSHOTS):
-                raise ProbsegError(
-                    "E_SCHEMA",
-                    f"a checkpoint chosen by {callback.monitor} may have no snapshots of SWAG; set "
-                    f"--checkpoint.monitor={_SNAPSHOTS} --checkpoint.mode=max",
-                )
+        if stage == "fit":
+            require_whole_training(self.trainer, "SWAG")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Collect what the last step left, when it is time.
@@ -177,9 +163,9 @@ class SWAG(Wrapper):
         if int(self.collected) < min(math.floor(tail * self.snapshots + 1e-9), self.snapshots):
             self.collect()
 
-    def on_train_end(self) -> None:
-        """Collect the last weights."""
-        if int(self.collected) < self.snapshots and self._progress() > self.start:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Collect the last weights, so that the validation that follows has them."""
+        if self._progress() >= 1 and int(self.collected) < self.snapshots:
             self.collect()
 
     def _rate(self, progress: float) -> float:
@@ -191,7 +177,7 @@ class SWAG(Wrapper):
     def _log_figures(self, stage: str) -> None:
         super()._log_figures(stage)
         if stage == "validation":
-            self.log(_SNAPSHOTS, self.collected.float(), sync_dist=False)
+            self.log(SNAPSHOTS, self.collected.float(), sync_dist=False)
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ __all__ = ["Wrapper"]
 class Wrapper(SegmentationModule):
     """Trains a model of any family as that family does, and asks it several times for a distribution.
 
-    Target, optimiser, warm-up, schedule and ``warm_start`` are the member's.
+    Target, optimiser, warm-up, schedule, curriculum and ``warm_start`` are the member's.
 
     Args:
         member: the model inside; of any family.
@@ -30,7 +30,15 @@ class Wrapper(SegmentationModule):
     """
 
     def __init__(self, member: SegmentationModule, models: int = 4, draws: int = 16) -> None:
-        super().__init__(nn.Identity(), member.target, member.optimizer, member.warmup, draws, None, member.schedule)
+        super().__init__(
+            nn.Identity(),
+            target=member.target,
+            optimizer=member.optimizer,
+            warmup=member.warmup,
+            draws=draws,
+            schedule=member.schedule,
+            curriculum=member.curriculum,
+        )
         if models < 1:
             raise ProbsegError("E_SCHEMA", f"models of {type(self).__name__} must be at least 1, but is {models}")
         self.warm_start, member.warm_start = member.warm_start, None  # weights are taken once

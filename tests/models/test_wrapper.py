@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from probseg.batch import Batch
-from probseg.models import Deterministic, RandomRater, TestTimeAugmentation
+from probseg.models import CentreFirst, Constant, Deterministic, RandomRater, TestTimeAugmentation
 from probseg.models.checkpoints import describe
 from probseg.networks import UNet
 
@@ -15,8 +15,12 @@ def member(**settings) -> Deterministic:
 
 
 def test_the_member_decides_how_it_is_trained(info, batch: Batch):
-    model = TestTimeAugmentation(member(target=RandomRater(), warmup=0.3, warm_start="elsewhere"))
-    assert isinstance(model.target, RandomRater) and model.warmup == 0.3 and model.warm_start == "elsewhere"
+    given = {
+        **{"target": RandomRater(), "warmup": 0.3, "warm_start": "elsewhere", "optimizer": torch.optim.SGD},
+        **{"schedule": Constant(), "curriculum": CentreFirst([8, 8])},
+    }
+    model = TestTimeAugmentation(member(**given))
+    assert {name: getattr(model, name) for name in given} == given
     model.bind(info)
     assert model.member.info is info
     model.eval()
