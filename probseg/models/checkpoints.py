@@ -62,6 +62,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def read_weights(path: Path) -> dict[str, Any]:
     """Read a checkpoint of any program without running anything in it; its weights stand under ``state_dict``.
 
+    A file may keep them under ``model`` instead, as those of the opacity study do, or hold them alone.
+
     Raises:
         ProbsegError: the codes of `probseg.io.guard.file_size`, E_UNSAFE_CHECKPOINT when it holds anything but
             tensors and plain types or names something to import, E_TOO_LARGE when it inflates, E_CORRUPT_CHECKPOINT
@@ -71,10 +73,12 @@ def read_weights(path: Path) -> dict[str, Any]:
     content = checkpoint if isinstance(checkpoint, dict) else {}
     if content and all(isinstance(v, Tensor) for v in content.values()):
         content = {"state_dict": content}  # weights and nothing else
+    if "state_dict" not in content and isinstance(content.get("model"), dict):
+        content = {**content, "state_dict": content["model"]}
     weights = content.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ProbsegError(
-            "E_CORRUPT_CHECKPOINT", f"'{path}' holds no weights under state_dict; train one with probseg fit"
+            "E_CORRUPT_CHECKPOINT", f"'{path}' holds no weights under state_dict or model; train one with probseg fit"
         )
     _check_names(content.get("hyper_parameters"), path)
     for name, value in weights.items():
@@ -156,12 +160,35 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path | s
 
 
 def warm_start(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """Take the weights of equal name and shape; warns of what was not found and refuses when nothing fits."""
+    """Take the weights of equal name and shape; warns of what was not found and refuses when nothing fits.
+
+    Weights of another program have the names of a network, not of a family; they go to the part of the model whose
+    names and shapes they fit best.
+    """
     own, given = model.state_dict(), checkpoint["state_dict"]
+    if not isinstance(checkpoint.get("probseg"), dict):
+        given = _placed(model, given)
     fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise ProbsegError("E_CLASS_MISMATCH", "warm_start names a checkpoint of which no weight fits this model")
-    unused = len(given) - len(fitting)
-    if unused:
-        warn("W_WARM_START", f"{unused} of the {len(given)} weights of warm_start do not fit this model and stay out")
+    strange = [name for name in given if name not in fitting]
+    if strange:
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        warn(
+            "W_WARM_START",
+            f"{len(strange)} of the {len(given)} weights of warm_start do not fit this model and stay out: "
+            f"{', '.join(strange[:3])}{more}",
+        )
     model.load_state_dict(fitting, strict=False)
+
+
+def _placed(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the names of the part of the model of which most fit; the outermost of several such."""
+    own = model.state_dict()
+    bare = {name.removeprefix("module."): value for name, value in weights.items()}  # a wrapper for several GPUs
+
+    def fits(prefix: str) -> int:
+        return sum(prefix + k in own and own[prefix + k].shape == v.shape for k, v in bare.items())
+
+    best = max((f"{name}." if name else "" for name, _ in model.named_modules()), key=fits)
+    return {best + name: value for name, value in bare.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from probseg.errors import ProbsegError
 from probseg.networks.blocks import BLOCKS, CONV, NORMS, POOL, channels_last
 from probseg.networks.folding import fold, pad_to_multiple, unfold
+from probseg.networks.heads import expected_logits
 
 __all__ = ["UNet"]
 
@@ -104,12 +104,11 @@ class UNet(nn.Module):
         arXiv:1707.02937).
         """
         patch = self.fold**self.dimensions
-        start = torch.full((self.num_classes, patch), math.log(self.foreground / (self.num_classes - 1)))
-        start[0] = math.log(1 - self.foreground)
+        start = expected_logits(self.num_classes, self.foreground).repeat_interleave(patch)
         for head in (self.classify, *self.classify_coarser):
             weight, bias = head.get_parameter("weight"), head.get_parameter("bias")
             weight.copy_(weight[::patch].repeat_interleave(patch, dim=0))
-            bias.copy_(start.flatten())
+            bias.copy_(start)
 
     def features(self, image: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to ``(batch, feature_channels, *padded space / fold)``."""

@@ -12,8 +12,15 @@ import torch
 
 from probseg.errors import ProbsegError, ProbsegWarning
 from probseg.models import Deterministic, ProbabilisticUNet
-from probseg.models.checkpoints import best_checkpoint, describe, load_weights, read_checkpoint, warm_start
-from probseg.networks import UNet
+from probseg.models.checkpoints import (
+    best_checkpoint,
+    describe,
+    load_weights,
+    read_checkpoint,
+    read_weights,
+    warm_start,
+)
+from probseg.networks import L3UNet, UNet
 
 
 class Bomb:
@@ -141,3 +148,24 @@ def test_warm_start_takes_what_fits_and_says_what_does_not(good):
     assert torch.equal(other.network.down[0][0].weight, good["state_dict"]["network.down.0.0.weight"])
     with pytest.raises(ProbsegError, match="E_CLASS_MISMATCH"):
         warm_start(model, {"state_dict": {"strange": torch.zeros(1)}})
+
+
+def test_weights_of_another_program_go_where_they_fit(tmp_path: Path):
+    """A checkpoint as the opacity study published them: weights under ``model``, beside those of its optimiser."""
+    torch.manual_seed(0)
+    study = L3UNet(1, 5, (3, 4, 5))
+    content = {"model": study.state_dict(), "opt": torch.optim.Adam(study.parameters()).state_dict(), "epoch": 7}
+    read = read_weights(saved(content, tmp_path / "l3net.pth"))
+    same = Deterministic(L3UNet(1, 5, (3, 4, 5)))
+    warm_start(same, read)
+    assert all(torch.equal(v, study.state_dict()[k]) for k, v in same.network.state_dict().items())
+    other = ProbabilisticUNet(L3UNet(1, 3, (3, 4, 5)), encoder_channels=(4,), hidden=4)
+    head = other.network.outc.conv.weight.clone()
+    with pytest.warns(ProbsegWarning, match=r"W_WARM_START: 2 of the 72 .*out: network.outc.conv.weight, network.outc.conv.bias$"):
+        warm_start(other, read)
+    assert torch.equal(other.network.up2.conv.double_conv[3].weight, study.up2.conv.double_conv[3].weight)
+    assert torch.equal(other.network.outc.conv.weight, head)
+    parallel = {"state_dict": {f"module.{k}": v for k, v in study.state_dict().items()}}
+    warm_start(same, read_weights(saved(parallel, tmp_path / "parallel.pth")))
+    with pytest.raises(ProbsegError, match="E_CLASS_MISMATCH"):
+        warm_start(Deterministic(UNet(1, 3, (7, 8))), read)
