@@ -6,14 +6,18 @@ import math
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from torch import nn
+from torch.utils.data import DataLoader
 
 from probseg.distribution import Draws
 from probseg.errors import ProbsegError
-from probseg.models import Deterministic, MonteCarloDropout
+from probseg.models import Deterministic, Ensemble, MonteCarloDropout
 from probseg.models.monte_carlo_dropout import channels_dropped
 from probseg.networks import UNet
 from probseg.networks.concrete_dropout import ConcreteDropout
+
+from .conftest import hard_batch
 
 
 @pytest.fixture
@@ -154,3 +158,16 @@ def test_wrong_settings(info, batch):
     model.bind(info)
     with pytest.raises(ProbsegError, match="set data_size of MonteCarloDropout"):
         model.loss(batch)  # outside of a trainer nobody knows how many images there are
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*LeafSpec", "ignore:.*no `val_dataloader`")
+def test_in_a_trainer_every_member_knows_how_many_voxels_there_are_to_learn_from(info):
+    model = Ensemble(concrete(), size=2)
+    model.bind(info)
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    seen = []
+    model.on_train_batch_end = lambda *args: seen.extend(m._size_of_data(hard_batch().image) for m in model.members)
+    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=1, log_every_n_steps=1, **quiet)
+    trainer.fit(model, DataLoader([hard_batch(seed=k) for k in range(3)], batch_size=None))
+    assert seen == [3 * 16 * 12] * 6
+    assert all(layer.p != pytest.approx(0.3, abs=1e-6) for member in model.members for layer in member.concrete)
