@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from probseg.errors import ProbsegError
+from probseg.likelihood import mask_log_likelihood
 from probseg.maps import UncertaintyMaps
 
-__all__ = ["Draws", "SegmentationDistribution", "label_log_likelihood"]
+__all__ = ["Draws", "SegmentationDistribution"]
 
 _CLASSES = 3  # the class axis of (models, readings, batch, classes, *space)
 
@@ -47,32 +48,6 @@ class Draws:
     def share(self, member: int, members: int) -> Draws:
         """What one of several equal members takes: ``ceil(count / members)`` draws with a seed of its own."""
         return Draws(math.ceil(self.count / members), self.seed + 7919 * member)
-
-
-def label_log_likelihood(log_probs: Tensor, labels: Tensor, admissible: Tensor, dim: int) -> Tensor:
-    """Log of the total probability of the classes that each label admits, in nats.
-
-    For a leaf it is the log-probability of the class, for a group that of the group, for ``unknown`` it is 0.
-
-    Args:
-        log_probs: normalised log-probabilities with the classes along ``dim``.
-        labels: dense labels; broadcasts to the shape of ``log_probs`` without ``dim``.
-        admissible: ``(labels, classes)`` bool, `LabelSet.admissible`.
-        dim: the class axis of ``log_probs``, counted from the front.
-
-    Returns:
-        The shape of ``log_probs`` without ``dim``; at most 0.
-    """
-    classes = log_probs.shape[dim]
-    shape = log_probs.shape[:dim] + log_probs.shape[dim + 1 :]
-    labels = labels.long().expand(shape)
-    leaf = log_probs.gather(dim, labels.clamp(max=classes - 1).unsqueeze(dim)).squeeze(dim)
-    if len(admissible) == classes:
-        return leaf
-    forbidden = torch.where(admissible, 0.0, -torch.inf).to(log_probs)[labels].movedim(-1, dim)
-    group = torch.logsumexp(log_probs + forbidden, dim=dim)
-    group = torch.where(admissible.all(dim=1)[labels], 0.0, group)
-    return torch.where(labels < classes, leaf, group)
 
 
 @dataclass(frozen=True)
@@ -186,7 +161,13 @@ class SegmentationDistribution:
 
         Sampling each voxel on its own would give salt and pepper, which no rater draws.
         """
-        return self.logits.argmax(dim=_CLASSES).to(torch.uint8).flatten(0, 1)
+        best = self.logits.select(_CLASSES, 0)
+        labels = torch.zeros_like(best, dtype=torch.uint8)
+        for c in range(1, self.num_classes):  # many times faster than argmax over an axis that is not the last
+            value = self.logits.select(_CLASSES, c)
+            labels = torch.where(value > best, c, labels)  # a tie goes to the lower class
+            best = torch.maximum(best, value)
+        return labels.flatten(0, 1)
 
     def log_prob(self, masks: Tensor, rated: Tensor, admissible: Tensor) -> Tensor:
         """Log-likelihood of whole masks, nats: the log of the mean over draws of ``p(mask | draw)``.
@@ -200,9 +181,5 @@ class SegmentationDistribution:
             ``(batch, raters)``; 0 where a rater rated nothing. The mixture of draws in the sense of
             `torch.distributions.MixtureSameFamily`.
         """
-        out = []
-        for rater in range(masks.shape[1]):
-            each = label_log_likelihood(self.log_probs, masks[:, rater], admissible, _CLASSES)
-            each = torch.where(rated[:, rater], each, 0.0).flatten(3).sum(dim=-1)  # (models, readings, batch)
-            out.append(torch.logsumexp(each.flatten(0, 1), dim=0) - math.log(self.num_draws))
-        return torch.stack(out, dim=1)
+        each = mask_log_likelihood(self.logits.flatten(0, 1), masks, rated, admissible)  # (draws, batch, raters)
+        return torch.logsumexp(each, dim=0) - math.log(self.num_draws)

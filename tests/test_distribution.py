@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, MixtureSameFamily
 
-from probseg.distribution import Draws, SegmentationDistribution, label_log_likelihood
+from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.labels import LabelClass, LabelGroup, LabelSet
+from probseg.likelihood import label_log_likelihood
 
 LABELS = LabelSet(
     (LabelClass(0, "background"), LabelClass(5, "glass"), LabelClass(10, "solid")),

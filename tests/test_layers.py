@@ -21,7 +21,7 @@ LAYERS = (
     {"store"},
     {"survey"},
     {"fusion", "analysis", "importing", "splits"},
-    {"batch", "distribution", "maps"},
+    {"batch", "distribution", "likelihood", "maps"},
     {"data", "networks", "metrics"},
     {"models"},
     {"inference", "results"},

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probseg.distribution import SegmentationDistribution, label_log_likelihood
+from probseg.distribution import SegmentationDistribution
+from probseg.likelihood import label_log_likelihood
 from probseg.metrics.base import CaseMetric, Figure, as_pairs, ratio_of
 
 __all__ = ["RaterLikelihood"]

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from probseg.batch import Batch
 from probseg.data.keyed import key
-from probseg.distribution import Draws, SegmentationDistribution, label_log_likelihood
+from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
+from probseg.likelihood import label_log_likelihood
 from probseg.metrics import Evaluation
 from probseg.models.checkpoints import best_checkpoint, describe, read_weights, warm_start
 from probseg.models.curriculum import Curriculum

@@ -13,11 +13,11 @@ from torch.distributions import Independent, Normal
 from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
+from probseg.likelihood import mask_log_likelihood
 from probseg.models.base import SegmentationModule
 from probseg.models.bounds import Evidence, EvidenceBound, LatentBound
 from probseg.models.collapse import CollapseAlarm, active_units
 from probseg.models.mask_channels import mask_channels
-from probseg.models.mask_likelihood import mask_log_likelihood
 from probseg.models.targets import Target
 from probseg.networks.deep import coarsened
 from probseg.networks.divergence import at_noise, kl_by_dimension, whitened
@@ -158,7 +158,7 @@ class HierarchicalUNet(SegmentationModule):
         terms["active_units"] = active_units(evidence.mean_kl.detach(), means, self.bound.free_bits)
         self.alarm.watch(terms["active_units"])
         if asked:
-            each = mask_log_likelihood(logits[:, number:].transpose(0, 1), target, self.admissible)
+            each = mask_log_likelihood(logits[:, number:].transpose(0, 1), target.labels, target.rated, self.admissible)
             mixture = torch.logsumexp(each, dim=0) - math.log(asked)  # (batch, masks)
             terms["prior"] = -(mixture * target.share).sum(dim=1).mean()
             terms["loss"] = terms["loss"] + self.prior_weight * terms["prior"]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
+from probseg.likelihood import mask_log_likelihood
 from probseg.models.base import SegmentationModule
-from probseg.models.mask_likelihood import mask_log_likelihood
 from probseg.models.stochastic_region import StochasticRegion
 from probseg.networks.low_rank import LowRankHead
 from probseg.networks.protocol import FeatureNetwork
@@ -115,7 +115,7 @@ class StochasticSegmentation(SegmentationModule):
         foreground = self._against_background(mean) + torch.einsum("mbr,br...->mb...", z, factors)
         foreground = foreground + deviation * torch.randn_like(foreground)
         logits = _with_background(foreground)
-        each = mask_log_likelihood(logits, target, self.admissible)  # (samples, batch, masks)
+        each = mask_log_likelihood(logits, target.labels, target.rated, self.admissible)  # (samples, batch, masks)
         likelihood = torch.logsumexp(each, dim=0) - math.log(self.samples)
         terms = {"masks": -(likelihood * target.share).sum(dim=1).mean()}
         loss = terms["masks"]

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from probseg.distribution import label_log_likelihood
 from probseg.errors import ProbsegError
+from probseg.likelihood import label_log_likelihood
 from probseg.models.targets import Target
 
 __all__ = ["SegmentationLoss", "WeightedLoss", "mask_weight", "voxel_log_likelihood"]

@@ -5,25 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
-from probseg.distribution import label_log_likelihood
-from probseg.labels import LabelSet
-from probseg.models.mask_likelihood import mask_log_likelihood
-from probseg.models.targets import Target
+from probseg.labels import LabelClass, LabelGroup, LabelSet
+from probseg.likelihood import label_log_likelihood, mask_log_likelihood
 
-
-def target_of(labels: torch.Tensor, rated: torch.Tensor) -> Target:
-    return Target(labels, rated, torch.full(labels.shape[:2], 1 / labels.shape[1]))
+GROUPED = LabelSet(
+    (LabelClass(0, "background"), LabelClass(5, "glass"), LabelClass(10, "solid")),
+    (LabelGroup("opacity", ("glass", "solid"), value=20),),
+    unknown=255,
+)
 
 
 @pytest.mark.parametrize(("classes", "values"), [(2, 2), (3, 3), (3, 5)])
 @pytest.mark.parametrize("everywhere", [True, False])
-def test_equals_the_sum_over_voxels(info, classes: int, values: int, everywhere: bool):
+def test_equals_the_sum_over_voxels(classes: int, values: int, everywhere: bool):
     generator = torch.Generator().manual_seed(0)
-    admissible = torch.from_numpy((LabelSet.binary("x") if classes == 2 else info.labels).admissible)
+    admissible = torch.from_numpy((LabelSet.binary("x") if classes == 2 else GROUPED).admissible)
     logits = 3 * torch.randn(4, 2, classes, 6, 5, generator=generator)
     labels = torch.randint(0, values, (2, 3, 6, 5), generator=generator).to(torch.uint8)
     rated = torch.ones(2, 3, 6, 5, dtype=torch.bool) if everywhere else torch.rand(2, 3, 6, 5) < 0.5
-    got = mask_log_likelihood(logits, target_of(labels, rated), admissible)
+    got = mask_log_likelihood(logits, labels, rated, admissible)
     log_probs = torch.log_softmax(logits, dim=2)
     for mask in range(3):
         each = label_log_likelihood(log_probs, labels[:, mask], admissible, dim=2)
@@ -36,12 +36,13 @@ def test_by_hand():
     logits = torch.tensor([0.0, 0.0, 3.0, 3.0]).reshape(1, 1, 2, 1, 2)
     logits[:, :, 1] = logits[:, :, 1].log()
     labels = torch.tensor([1, 0], dtype=torch.uint8).reshape(1, 1, 1, 2)
-    target = target_of(labels, torch.ones(1, 1, 1, 2, dtype=torch.bool))
-    got = mask_log_likelihood(logits, target, torch.eye(2, dtype=torch.bool))
+    got = mask_log_likelihood(logits, labels, torch.ones(1, 1, 1, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool))
     assert got.item() == pytest.approx(torch.tensor(3 / 16).log().item(), abs=1e-6)
 
 
 def test_a_mask_that_nobody_rated_is_certain():
     labels = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
-    target = target_of(labels, torch.zeros(1, 1, 2, 2, dtype=torch.bool))
-    assert mask_log_likelihood(torch.randn(3, 1, 2, 2, 2), target, torch.eye(2, dtype=torch.bool)).abs().max() == 0
+    rated = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
+    assert (
+        mask_log_likelihood(torch.randn(3, 1, 2, 2, 2), labels, rated, torch.eye(2, dtype=torch.bool)).abs().max() == 0
+    )
