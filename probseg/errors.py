@@ -9,8 +9,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-__all__ = ["ProbsegError", "ProbsegWarning", "held_warnings", "warn"]
+__all__ = ["ProbsegError", "ProbsegWarning", "gathered_warnings", "held_warnings", "warn"]
 
 
 def _one_line(text: str) -> str:
@@ -43,9 +44,32 @@ class ProbsegWarning(UserWarning):
         super().__init__(f"{code}: {self.message}")
 
 
+# Of this thread or task alone: `warnings.catch_warnings` of one thread swallows what another warns of.
+_gathering: ContextVar[list[ProbsegWarning] | None] = ContextVar("gathering", default=None)
+
+
 def warn(code: str, message: str) -> None:
     """Warn the user once for this fault; the command line shows it as one line."""
-    warnings.warn(ProbsegWarning(code, message), stacklevel=2)
+    warning, gathered = ProbsegWarning(code, message), _gathering.get()
+    if gathered is None:
+        warnings.warn(warning, stacklevel=2)
+    else:
+        gathered.append(warning)
+
+
+@contextmanager
+def gathered_warnings() -> Iterator[list[ProbsegWarning]]:
+    """Gather what this thread warns of within a block, instead of showing it.
+
+    Yields:
+        The warnings so far.
+    """
+    gathered: list[ProbsegWarning] = []
+    token = _gathering.set(gathered)
+    try:
+        yield gathered
+    finally:
+        _gathering.reset(token)
 
 
 @contextmanager

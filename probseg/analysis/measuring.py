@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from probseg.analysis.case_agreement import CaseStatistics, case_statistics
 from probseg.analysis.case_files import FORMAT, from_plain, to_plain
 from probseg.analysis.repeats import separate_repeats
 from probseg.case import Case
-from probseg.errors import ProbsegWarning
+from probseg.errors import gathered_warnings
 from probseg.io.atomic import write_text
 from probseg.io.predicted import PredictedCase
 from probseg.records import CaseRecord, Dataset, DatasetInfo, check_case_id
@@ -146,16 +145,11 @@ class _Task:
         return found
 
     def _measured(self, item: CaseRecord | Case, prediction: Predicted | None) -> Measured:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ProbsegWarning)
+        with gathered_warnings() as gathered:
             case = self.loader(item) if isinstance(item, CaseRecord) and self.loader is not None else item
             assert isinstance(case, Case)
             found = self._statistics(case, prediction)
-        said = [(w.message.code, w.message.message) for w in caught if isinstance(w.message, ProbsegWarning)]
-        for entry in caught:
-            if not isinstance(entry.message, ProbsegWarning):
-                warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
-        return Measured(found, tuple(said))
+        return Measured(found, tuple((w.code, w.message) for w in gathered))
 
     def _statistics(self, case: Case, prediction: Predicted | None) -> CaseStatistics:
         """The case with one reading a person, and apart from it the readings of each who read it more than once."""

@@ -14,7 +14,7 @@ SPACINGS = st.sampled_from([(1.0, 1.0, 1.0), (5.0, 0.7, 0.7)])
 
 
 def directed(a, b, spacing):
-    """From each surface voxel of a to the nearest of b, as MONAI and medpy have it: by erosion and distance transform."""
+    """From each surface voxel of a to the nearest of b, as MONAI and medpy have it: erosion, distance transform."""
     cross = ndimage.generate_binary_structure(a.ndim, 1)
     rim_a, rim_b = (m & ~ndimage.binary_erosion(m, cross) for m in (a, b))
     return ndimage.distance_transform_edt(~rim_b, sampling=spacing)[rim_a]
