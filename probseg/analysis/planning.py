@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import CaseStatistics
 from probseg.analysis.held_out import ALL_CLASSES
-from probseg.analysis.region import combination_region
+from probseg.analysis.rater_parts import Readings, dice_of_pairs, kappa_of_pairs, mean_known
 from probseg.analysis.variance import (
     Needed,
     Role,
@@ -21,7 +21,6 @@ from probseg.analysis.variance import (
     nested_variance,
     resampled_variance,
 )
-from probseg.analysis.vote_tables import vote_tables
 from probseg.labels import LabelSet
 
 __all__ = ["ANY_RATERS", "THESE_RATERS", "Plan", "plan_sentence", "plans"]
@@ -73,11 +72,14 @@ def plans(
 ) -> tuple[Plan, ...]:
     """Plan for the kappa and Dice of every structure and, where names are persons, for the bias in volume.
 
-    The figure of each case is taken apart into pseudo-values, one a rater, by leaving out one rater after the other
-    (Dorfman, Berbaum and Metz 1992, doi:10.1097/00004424-199209000-00015); the pseudo-values of all cases are analysed
-    as a table of patients and raters (`probseg.analysis.variance`), a patient's cases averaged first. For the bias
-    they are the logarithms of the volumes themselves. The answer extrapolates: it holds for more patients and raters
-    like these. With two raters a case none can be left out, and only patients are planned.
+    The figure of each case is a mean over pairs of raters: of Dice as it is, of kappa in first order, over the region
+    as all raters declare it. Leaving out one rater after the other gives pseudo-values, one a rater (Dorfman, Berbaum
+    and Metz 1992, doi:10.1097/00004424-199209000-00015), which are analysed as a table of patients and raters
+    (`probseg.analysis.variance`), a patient's cases averaged first. How much the raters of one case add to its variance
+    is known without bias where there are four: two pairs that share nobody are independent given the case (Hoeffding
+    1948, doi:10.1214/aoms/1177730196). With three, leaving one out overstates it, and so flatters more raters. For the
+    bias the table holds the logarithms of the volumes themselves. With two raters a case none can be left out, and only
+    patients are planned. The answer extrapolates: it holds for more patients and raters like these.
 
     Args:
         statistics: of the cases.
@@ -93,13 +95,14 @@ def plans(
     patients = np.unique([s.patient_id for s in statistics], return_inverse=True)[1]
     found: list[tuple[str, str, Role, _Found | None]] = []
     for figure, of_case, structures in (
-        ("fleiss_kappa", _kappa, (ALL_CLASSES, *labels.structures)),
-        ("dice", _dice, labels.structures),
+        ("fleiss_kappa", kappa_of_pairs, (ALL_CLASSES, *labels.structures)),
+        ("dice", dice_of_pairs, labels.structures),
     ):
         cases = [of_case(s, labels, region) for s in statistics]
         for k, structure in enumerate(structures):
-            values, without = np.array([c[0][k] for c in cases]), [c[1][:, k] for c in cases]
-            apart = _crossed(statistics, patients, values, without) if stable else _nested(patients, values, without)
+            values = np.array([whole[k] for whole, _ in cases])
+            readings = [Readings.of(pairs[k]) for _, pairs in cases]
+            apart = _crossed(statistics, patients, values, readings) if stable else _nested(patients, values, readings)
             found.append((figure, structure, "mean", apart))
     for k, structure in enumerate(labels.structures if stable else ()):
         found.append(("volume_log_ratio", structure, "one against others", _volumes(statistics, patients, k)))
@@ -120,85 +123,49 @@ class _Found:
     tables: tuple[NDArray[np.float64], ...]
 
 
-def _kappa(case: CaseStatistics, labels: LabelSet, region: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fleiss' kappa ``(1 + structures,)``, and ``(raters, 1 + structures)`` without each rater."""
-    own, voxels = case.patterns.labels[: len(case.raters)], case.patterns.voxels
-
-    def of(raters: NDArray[np.intp]) -> NDArray[np.float64]:
-        return vote_tables(raters, voxels, combination_region(raters, labels, region), labels).fleiss_kappa
-
-    if len(own) < 3:
-        return of(own), np.full((len(own), 1 + len(labels.structures)), np.nan)
-    return of(own), np.array([of(np.delete(own, r, axis=0)) for r in range(len(own))])
-
-
-def _dice(case: CaseStatistics, labels: LabelSet, region: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean Dice over pairs ``(structures,)``, and ``(raters, structures)`` over the pairs without each rater."""
-    num, column = len(case.raters), {s: k for k, s in enumerate(labels.structures)}
-    pairs = np.full((num, num, len(column)), np.nan)
-    for pair in case.pairs:
-        a, b = case.raters.index(pair.rater_a), case.raters.index(pair.rater_b)
-        pairs[a, b, column[pair.structure]] = pair.dice
-    whole = _mean(pairs.reshape(num * num, len(column)))
-    without = [np.delete(np.delete(pairs, r, axis=0), r, axis=1) for r in range(num)]
-    return whole, np.array([_mean(p.reshape((num - 1) ** 2, len(column))) for p in without]).reshape(num, len(column))
-
-
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the first axis of what is not NaN; NaN where nothing is."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    return np.divide(np.where(known, values, 0.0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
 def _of_patients(values: NDArray[np.float64], patients: NDArray[np.intp]) -> NDArray[np.float64]:
     """``(patients, ...)`` mean over the cases of each."""
-    return np.stack([_mean(values[patients == p]) for p in range(patients.max() + 1)])
-
-
-def _pseudo(value: float, without: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Jackknife pseudo-values of the raters of one case: ``m f - (m - 1) f(without r)``."""
-    return len(without) * value - (len(without) - 1) * without
+    return np.stack([mean_known(values[patients == p]) for p in range(patients.max() + 1)])
 
 
 def _crossed(
     statistics: Sequence[CaseStatistics],
     patients: NDArray[np.intp],
     values: NDArray[np.float64],
-    without: Sequence[NDArray[np.float64]],
+    readings: Sequence[Readings],
 ) -> _Found | None:
     raters = sorted({r for s in statistics for r in s.raters})
     table = np.full((len(statistics), len(raters)), np.nan)
     for i, case in enumerate(statistics):
-        table[i, [raters.index(r) for r in case.raters]] = _pseudo(float(values[i]), without[i])
-    table, figure = _of_patients(table, patients), _of_patients(values[:, None], patients)
+        table[i, [raters.index(r) for r in case.raters]] = readings[i].pseudo
+    cases = np.bincount(patients, ~np.isnan(table).all(axis=1))
+    table, figure = _of_patients(table, patients), _of_patients(values[:, None], patients)[:, 0]
+    figure = figure[~np.isnan(figure)]
     variance = crossed_variance(table)
     if variance is None:
-        return _patients_only(figure[~np.isnan(figure)], len(raters))
-    return _Found(float(_mean(figure)[0]), variance, (table,))
+        return _patients_only(figure, len(raters))
+    # The rest by what raters add to single cases: less their own part, which is the same in every case.
+    added = [len(r.pseudo) * r.within - variance.raters for r in readings if not math.isnan(r.within)]
+    rest = max(float(np.mean(added)), 0.0) * float(np.mean(1.0 / cases[cases > 0]))
+    total = variance.patients + variance.rest / (variance.num_raters * variance.share_read)
+    rest = min(rest, total * variance.num_raters * variance.share_read)
+    between = total - rest / (variance.num_raters * variance.share_read)
+    return _Found(float(figure.mean()), replace(variance, patients=between, rest=rest), (table,))
 
 
-def _nested(
-    patients: NDArray[np.intp], values: NDArray[np.float64], without: Sequence[NDArray[np.float64]]
-) -> _Found | None:
+def _nested(patients: NDArray[np.intp], values: NDArray[np.float64], readings: Sequence[Readings]) -> _Found | None:
     known = np.flatnonzero(~np.isnan(values))
-    within, readings = np.full(len(values), np.nan), np.array([float(len(w)) for w in without])
-    for i in known.tolist():
-        pseudo = _pseudo(float(values[i]), without[i])
-        if len(pseudo) > 2 and not np.isnan(pseudo).any():
-            within[i] = pseudo.var(ddof=1) / len(pseudo)
-    of_patient = _of_patients(np.stack([values, within, readings], axis=1)[known], _dense(patients[known]))
+    if not len(known):
+        return None
+    number = np.array([float(len(r.pseudo)) for r in readings])
+    within = np.array([r.within for r in readings])
+    whose = np.unique(patients[known], return_inverse=True)[1]  # numbers without gaps
+    of_patient = _of_patients(np.stack([values, within, number], axis=1)[known], whose)
     # The mean of K cases varies by a Kth of what one varies, given the patient.
-    cases = np.bincount(_dense(patients[known])) if len(known) else np.zeros(0)
-    variance = nested_variance(of_patient[:, 0], of_patient[:, 1] / cases, of_patient[:, 2]) if len(known) else None
+    variance = nested_variance(of_patient[:, 0], of_patient[:, 1] / np.bincount(whose), of_patient[:, 2])
     if variance is None:
-        return _patients_only(of_patient[:, 0], float(readings.mean())) if len(known) else None
+        return _patients_only(of_patient[:, 0], float(number.mean()))
     return _Found(float(of_patient[:, 0].mean()), variance, (of_patient[:, :1],))
-
-
-def _dense(patients: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Numbers without gaps."""
-    return np.unique(patients, return_inverse=True)[1]
 
 
 def _patients_only(figure: NDArray[np.float64], raters: float) -> _Found | None:

@@ -123,19 +123,19 @@ def nested_variance(
 
     Args:
         values: ``(patients,)`` the figure of each.
-        within: ``(patients,)`` the variance of that figure given the patient, were others to read them; NaN where fewer
-            than two readings say nothing of it.
+        within: ``(patients,)`` an estimate of the variance of that figure given the patient, were others to read them,
+            perhaps negative where it is unbiased; NaN where too few readings say nothing of it.
         readings: ``(patients,)`` readings behind each figure; the variance within falls as one over their number.
 
     Returns:
-        None for fewer than two patients, or where nothing varies within any; ``num_raters`` is the number of readings
-        a patient that explains the mean variance within.
+        None for fewer than two patients, or where nothing varies within; ``num_raters`` is the harmonic mean of the
+        readings.
     """
     known = ~np.isnan(within)
-    if len(values) < 2 or not known.any() or not (within[known] > 0).any():
+    if len(values) < 2 or not known.any() or within[known].mean() <= 0:
         return None
     of_one, total = float(within[known].mean()), float(values.var(ddof=1))
-    num_raters = float((within * readings)[known].mean()) / of_one
+    num_raters = 1.0 / float((1.0 / readings[known]).mean())
     # Leaving one of three out overstates the variance within; the whole of it is known and cannot be less.
     of_one = min(of_one, total)
     return Variance(total - of_one, 0.0, of_one * num_raters, len(values), num_raters, crossed=False)
@@ -161,7 +161,7 @@ def needed_for_half(variance: Variance, role: Role = "mean", any_raters: bool = 
         slope = of(1.0, raters, any_raters) - constant
         return None if constant >= target else _ceil(slope / (target - constant))
 
-    first = 2 if role == "one against others" or variance.crossed else 1
+    first = 2  # agreement needs two
     if variance.raters == 0 and variance.rest == 0:
         return Needed(patients(m), None, None)
     start = max(math.ceil(m), first)

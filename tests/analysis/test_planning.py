@@ -107,7 +107,7 @@ def test_cases_of_one_patient_are_one():
     ]
     for one, other in zip(once, plans(twice, LABELS, stable=True, samples=50), strict=True):
         assert other.half_width == pytest.approx(one.half_width)
-        assert other.needed == one.needed
+        assert other.needed.patients == one.needed.patients
 
 
 def votes(rng, n, errors):
@@ -142,13 +142,13 @@ def test_the_number_recommended_for_kappa_halves_its_interval(lever, n, m, error
         drawn = [votes(rng, num_patients, rng.uniform(*errors, size=num_raters)) for _ in range(repetitions)]
         return np.std([mean_kappa(masks) for masks in drawn])
 
-    now, ratios = spread(n, m, 150), []
+    now, ratios = spread(n, m, 100), []
     for _ in range(5):  # pilots
         pilot = [quick(str(i), masks) for i, masks in enumerate(votes(rng, n, rng.uniform(*errors, size=m)))]
         needed = by_key(plans(pilot, LABELS, True, "whole", 50))["fleiss_kappa", ALL_CLASSES, ANY_RATERS].needed
         number = getattr(needed, lever)
         if number is not None:
-            ratios.append(spread(*((number, m) if lever == "patients" else (n, number)), 80) / now)
+            ratios.append(spread(*((number, m) if lever == "patients" else (n, number)), 50) / now)
     # A pilot may see so much variance between its few raters that it holds no number of patients for enough.
     assert len(ratios) >= 3
     assert 0.4 < np.median(ratios) < 0.6, ratios
