@@ -41,6 +41,8 @@ class MultiRaterData(LightningDataModule):
         slices: train a 2-D network on the slices of volumes.
         crop: size of training patches along each axis; None for whole images.
         foreground: share of patches placed on what some rater drew.
+        foreground_by_class: place those on each class or group that some rater drew in the image equally often, however
+            few voxels it has, and not on each voxel equally often.
         transforms: random changes of training examples, in order.
         epoch_length: examples an epoch; None for each example once.
         sites: use only the cases of these sites; None for all.
@@ -70,6 +72,7 @@ class MultiRaterData(LightningDataModule):
         worker_timeout_s: float = 600.0,
         seed: int | None = None,
         virtual_raters: list[VirtualRater] | None = None,
+        foreground_by_class: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1 or not 0 <= foreground <= 1 or (epoch_length is not None and epoch_length < 1):
@@ -89,6 +92,7 @@ class MultiRaterData(LightningDataModule):
         self.slices = slices
         self.crop = crop
         self.foreground = foreground
+        self.foreground_by_class = foreground_by_class
         self.transforms = transforms or []
         self.epoch_length = epoch_length
         self.sites = sites
@@ -140,6 +144,7 @@ class MultiRaterData(LightningDataModule):
                 self.transforms if training else (),
                 self.store,
                 self.virtual_raters if training else (),
+                self.foreground_by_class,
             )
         return self._made[split]
 

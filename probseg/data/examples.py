@@ -29,6 +29,8 @@ class Examples(TorchDataset[Example]):
         transforms: applied in order after cropping.
         store: where examples are read from, one by one; None reads all cases at once and keeps them in memory.
         virtual: virtual raters of each case; see `probseg.data.virtual_raters`.
+        by_class: the patches on what raters drew are placed on each label that a case has equally often, so that the
+            rare ones are seen.
 
     Attributes:
         patient_ids: number of a patient to its name.
@@ -44,6 +46,7 @@ class Examples(TorchDataset[Example]):
         transforms: Sequence[Transform] = (),
         store: Store | None = None,
         virtual: Sequence[VirtualRater] = (),
+        by_class: bool = False,
     ) -> None:
         if slices and dataset.info.dimensions == 2:
             raise ProbsegError("E_SCHEMA", f"data.slices is for volumes, but dataset '{dataset.info.name}' has images")
@@ -52,9 +55,9 @@ class Examples(TorchDataset[Example]):
         self.transforms = tuple(transforms)
         self.patient_ids = {number: name for name, number in patients.items()}
         self._source: ExampleSource = (
-            InMemory(dataset, patients, slices, virtual)
+            InMemory(dataset, patients, slices, virtual, by_class)
             if store is None
-            else InStore(store, dataset, patients, slices, virtual)
+            else InStore(store, dataset, patients, slices, virtual, by_class)
         )
 
     def __len__(self) -> int:

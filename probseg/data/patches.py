@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from probseg.batch import Example
 from probseg.errors import ProbsegError
 
-__all__ = ["Voxels", "cut", "pad_to", "place_patch", "random_patch"]
+__all__ = ["Voxels", "cut", "drawn_voxels", "pad_to", "place_patch", "random_patch"]
 
 
 class Voxels(ABC):
@@ -30,11 +31,9 @@ class Voxels(ABC):
 class _Marked(Voxels):
     """The voxels of an array of booleans that are true."""
 
-    def __init__(self, example: Example) -> None:
-        real = slice(0, example.num_raters)  # what is fused of the raters draws nothing of its own
-        drawn = ((example.masks[real] > 0) & example.rated[real]).any(dim=0).numpy()
-        self._flat = np.flatnonzero(drawn)
-        self._space = drawn.shape
+    def __init__(self, marked: NDArray[np.bool_]) -> None:
+        self._flat = np.flatnonzero(marked)
+        self._space = marked.shape
 
     def __len__(self) -> int:
         return len(self._flat)
@@ -43,8 +42,14 @@ class _Marked(Voxels):
         return tuple(int(i) for i in np.unravel_index(self._flat[number], self._space))
 
 
+def drawn_voxels(masks: NDArray[np.uint8], rated: NDArray[np.bool_], label: int | None) -> NDArray[np.bool_]:
+    """``space``: where any rater drew something, or this label, in what this rater had rated."""
+    drawn = masks > 0 if label is None else masks == label
+    return np.logical_or.reduce(drawn & rated, axis=0)
+
+
 def place_patch(
-    space: Sequence[int], crop: Sequence[int], foreground: float, drawn: Callable[[], Voxels]
+    space: Sequence[int], crop: Sequence[int], foreground: float, drawn: Callable[[], Sequence[Voxels]]
 ) -> tuple[int, ...]:
     """Where a random patch begins; an image that is smaller than the patch is thought of as padded at its end.
 
@@ -52,7 +57,7 @@ def place_patch(
         space: of the whole image.
         crop: size along each axis of space.
         foreground: probability of placing the patch over a random voxel of ``drawn``, if there is any.
-        drawn: called only when needed.
+        drawn: called only when needed; of several lists one that is not empty is taken at random, each as often.
 
     Raises:
         ProbsegError: E_SCHEMA where ``crop`` has another number of axes than ``space``.
@@ -62,8 +67,9 @@ def place_patch(
     room = [max(n, c) - c for n, c in zip(space, crop, strict=True)]
     starts = [int(torch.randint(0, r + 1, ())) for r in room]
     if float(torch.rand(())) < foreground:
-        voxels = drawn()
-        if len(voxels):
+        lists = [voxels for voxels in drawn() if len(voxels)]
+        if lists:
+            voxels = lists[int(torch.randint(0, len(lists), ()))] if len(lists) > 1 else lists[0]
             centre = voxels[int(torch.randint(0, len(voxels), ()))]
             offsets = [int(torch.randint(0, c, ())) for c in crop]
             starts = [min(max(p - o, 0), r) for p, o, r in zip(centre, offsets, room, strict=True)]
@@ -88,13 +94,22 @@ def cut(example: Example, starts: Sequence[int], crop: Sequence[int]) -> Example
     return replace(example, image=example.image[window], masks=example.masks[window], rated=example.rated[window])
 
 
-def random_patch(example: Example, crop: Sequence[int], foreground: float) -> Example:
+def random_patch(
+    example: Example, crop: Sequence[int], foreground: float, labels: Sequence[int | None] = (None,)
+) -> Example:
     """A patch of size ``crop`` at a random place; smaller images are padded, and the padding is not rated.
 
     Args:
         example: the whole image.
         crop: size along each axis of space.
         foreground: probability of placing the patch on a random voxel that some rater drew, if any did.
+        labels: which labels to look for, each of those drawn as often as the others; None means any but background.
     """
-    starts = place_patch(example.image.shape[1:], crop, foreground, lambda: _Marked(example))
+
+    def drawn() -> list[Voxels]:
+        real = slice(0, example.num_raters)  # what is fused of the raters draws nothing of its own
+        masks, rated = example.masks[real].numpy(), example.rated[real].numpy()
+        return [_Marked(drawn_voxels(masks, rated, label)) for label in labels]
+
+    starts = place_patch(example.image.shape[1:], crop, foreground, drawn)
     return cut(pad_to(example, crop), starts, crop)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from probseg.batch import NOBODY, Example
 from probseg.case import Case, Geometry
-from probseg.data.patches import Voxels, cut, pad_to, place_patch, random_patch
+from probseg.data.patches import Voxels, cut, drawn_voxels, pad_to, place_patch, random_patch
 from probseg.data.stored_virtual import StoredVirtual
 from probseg.data.virtual_raters import VirtualRater, fused
 from probseg.io.prepared import Slab
@@ -53,6 +53,7 @@ class ExampleSource(ABC):
     """
 
     entries: tuple[Entry, ...]
+    _labels: tuple[int | None, ...]
 
     @abstractmethod
     def whole(self, index: int) -> Example:
@@ -61,6 +62,12 @@ class ExampleSource(ABC):
     @abstractmethod
     def patch(self, index: int, crop: Sequence[int], foreground: float) -> Example:
         """A random patch of one example, as `probseg.data.patches.random_patch`."""
+
+
+def _sought(info: DatasetInfo, by_class: bool) -> tuple[int | None, ...]:
+    """The labels on which patches are placed: each but background and unknown by itself, or all of them together."""
+    labels = len(info.labels.admissible) - (info.labels.unknown is not None)
+    return tuple(range(1, labels)) if by_class else (None,)
 
 
 def _numbered(info: DatasetInfo, raters: Iterable[str]) -> tuple[int, ...]:
@@ -84,11 +91,18 @@ class InMemory(ExampleSource):
         patients: name to number.
         slices: whether volumes are taken slice by slice; slices that nobody looked at are left out.
         virtual: virtual raters, whose masks are put behind those of the raters.
+        by_class: patches on foreground are placed on every label that a case has equally often.
     """
 
     def __init__(
-        self, dataset: Dataset, patients: dict[str, int], slices: bool, virtual: Sequence[VirtualRater] = ()
+        self,
+        dataset: Dataset,
+        patients: dict[str, int],
+        slices: bool,
+        virtual: Sequence[VirtualRater] = (),
+        by_class: bool = False,
     ) -> None:
+        self._labels = _sought(dataset.info, by_class)
         examples: list[Example] = []
         for record in dataset.records:
             for example in _examples_of(dataset.load(record), dataset.info, slices, virtual):
@@ -105,7 +119,7 @@ class InMemory(ExampleSource):
 
     def patch(self, index: int, crop: Sequence[int], foreground: float) -> Example:
         """Cut from the whole."""
-        return random_patch(self._examples[index], crop, foreground)
+        return random_patch(self._examples[index], crop, foreground, self._labels)
 
 
 def _tensors(info: DatasetInfo, image: NDArray, masks: NDArray, rated: NDArray) -> tuple[Tensor, Tensor, Tensor]:
@@ -161,6 +175,7 @@ class InStore(ExampleSource):
         patients: name to number.
         slices: whether volumes are taken slice by slice; slices that nobody looked at are left out.
         virtual: virtual raters, whose masks are put behind those of the raters.
+        by_class: patches on foreground are placed on every label that a case has equally often.
     """
 
     def __init__(
@@ -170,7 +185,10 @@ class InStore(ExampleSource):
         patients: dict[str, int],
         slices: bool,
         virtual: Sequence[VirtualRater] = (),
+        by_class: bool = False,
     ) -> None:
+        self._labels = _sought(dataset.info, by_class)
+        self._counts: dict[str, NDArray[np.int64]] = {}
         self._store = store
         self._info = dataset.info
         self._virtual = StoredVirtual(store, dataset.records, virtual) if virtual else None
@@ -242,21 +260,34 @@ class InStore(ExampleSource):
         record, k = self._items[index]
         case = self._store.case(record)
         if k is not None or case.geometry.dimensions == 2:
-            return random_patch(self.whole(index), crop, foreground)
+            return random_patch(self.whole(index), crop, foreground, self._labels)
         space = case.geometry.shape
-        starts = place_patch(space, crop, foreground, lambda: _DrawnVoxels(self._store, record))
+        starts = place_patch(space, crop, foreground, lambda: self._drawn(record))
         ranges = [(s, min(s + c, n)) for s, c, n in zip(starts, crop, space, strict=True)]
         part = self._example(index, self._read(record, *ranges[0], ranges[1], ranges[2]))
         return cut(pad_to(part, crop), (0,) * len(crop), crop)
+
+    def _drawn(self, record: CaseRecord) -> list[Voxels]:
+        """The voxels of each label sought; how many of each the slices have is counted once a case."""
+        case = self._store.case(record)
+        if self._labels == (None,):
+            return [_DrawnVoxels(self._store, record, None, case.drawn_by([x.rater for x in record.readings]))]
+        if record.case_id not in self._counts:
+            slices = [self._store.read_slices(record, k, k + 1) for k in range(case.slices)]
+            self._counts[record.case_id] = np.array(
+                [[drawn_voxels(masks, rated, label).sum() for _, masks, rated in slices] for label in self._labels]
+            )
+        each = zip(self._labels, self._counts[record.case_id], strict=True)
+        return [_DrawnVoxels(self._store, record, label, counts) for label, counts in each]
 
 
 class _DrawnVoxels(Voxels):
     """The voxels of a volume that some rater drew, of which only the slice of the one that is asked for is read."""
 
-    def __init__(self, store: Store, record: CaseRecord) -> None:
+    def __init__(self, store: Store, record: CaseRecord, label: int | None, counts: ArrayLike) -> None:
         self._store = store
         self._record = record
-        counts = store.case(record).drawn_by([x.rater for x in record.readings])
+        self._label = label
         self._ends = np.cumsum(counts)
 
     def __len__(self) -> int:
@@ -266,6 +297,6 @@ class _DrawnVoxels(Voxels):
         k = int(np.searchsorted(self._ends, number, side="right"))
         before = int(self._ends[k - 1]) if k else 0
         _, masks, rated = self._store.read_slices(self._record, k, k + 1)
-        drawn = np.logical_or.reduce((masks > 0) & rated, axis=0)[0]
+        drawn = drawn_voxels(masks, rated, self._label)[0]
         row, column = np.unravel_index(np.flatnonzero(drawn)[number - before], drawn.shape)
         return k, int(row), int(column)

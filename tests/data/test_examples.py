@@ -56,7 +56,9 @@ def test_the_store_gives_the_examples_that_memory_gives(
     dataset = open_dataset(store.dataset.path)
     dataset = dataset.select(exclude=[dataset.raters[0]] if exclude else []).with_known_raters()
     virtual = [Staple(), Majority()] if crop != [2, 40, 36] else []
-    both = [Examples(dataset, numbered(dataset), slices, crop, foreground, (), s, virtual) for s in (None, store)]
+    by_class = crop in ([16, 50], [3, 16, 16])
+    settings = (numbered(dataset), slices, crop, foreground, ())
+    both = [Examples(dataset, *settings, s, virtual, by_class) for s in (None, store)]
     assert both[0].entries == both[1].entries
     assert both[0].one_shape == both[1].one_shape
     assert len(both[0]) == len(both[1]) > 0
@@ -95,6 +97,22 @@ def test_a_patch_on_the_foreground_holds_a_drawn_voxel(seed: int) -> None:
     patch = random_patch(example, (8, 7), 1.0)
     assert patch.image.shape == (1, 8, 7)
     assert (patch.masks == 3).sum() == 1
+
+
+def test_every_class_that_was_drawn_is_looked_for_as_often() -> None:
+    """A lesion of one voxel beside one of a thousand, drawn by different raters; a third was not rated."""
+    masks = torch.zeros(2, 60, 60, dtype=torch.uint8)
+    rated = torch.ones(2, 60, 60, dtype=torch.bool)
+    masks[0, :25, :40] = 1
+    masks[1, 50, 50] = 2
+    masks[0, 55, 5] = 3
+    rated[0, 55, 5] = False
+    example = Example(torch.rand(1, 60, 60), masks, rated, 0, 0, "c", "s", torch.ones(2))
+    torch.manual_seed(0)
+    rare = sum(bool((random_patch(example, (6, 6), 1.0, (1, 2, 3, 4)).masks == 2).any()) for _ in range(300))
+    assert rare / 300 == pytest.approx(0.5, abs=0.09)  # three standard deviations of a fair coin
+    common = sum(bool((random_patch(example, (6, 6), 1.0).masks == 2).any()) for _ in range(300))
+    assert common < 10  # one voxel in a thousand and one
 
 
 def test_padding_is_not_rated() -> None:

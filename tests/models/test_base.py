@@ -10,7 +10,7 @@ import torch
 
 from probseg.distribution import Draws
 from probseg.errors import ProbsegError
-from probseg.labels import LabelSet
+from probseg.labels import LabelClass, LabelSet
 from probseg.models import (
     SWAG,
     AverageRaters,
@@ -21,12 +21,16 @@ from probseg.models import (
     MonteCarloDropout,
     ProbabilisticUNet,
     RandomRater,
+    RaterConditioned,
+    RaterConfusion,
     StochasticSegmentation,
     TestTimeAugmentation,
 )
 from probseg.models.bounds import EvidenceBound, Geco, ImportanceWeightedBound
 from probseg.models.losses import CombinedLoss, DiceLoss, SoftLabelLoss
+from probseg.models.rater_aware import RaterAware
 from probseg.networks import UNet
+from probseg.records import DatasetInfo
 
 
 def network(dimensions: int = 2, dropout: float = 0.2) -> UNet:
@@ -53,6 +57,13 @@ def swag(dimensions: int = 2) -> SWAG:
     return model
 
 
+def told_of_raters(model: RaterAware) -> RaterAware:
+    """A model that knows seven raters; the masks of the tests below are of strangers to it."""
+    labels = LabelSet(tuple(LabelClass(k, name) for k, name in enumerate(("background", "glass", "solid"))))
+    model.bind(DatasetInfo("named", 2, labels, (0.0, 1.0), raters=tuple("ABCDEFG")))
+    return model
+
+
 FAMILIES = {
     "deterministic": (lambda d: Deterministic(network(d)), (1, 1)),
     "monte_carlo_dropout": (lambda d: MonteCarloDropout(network(d)), (4, 1)),
@@ -73,6 +84,8 @@ FAMILIES = {
     "test_time_augmentation": (lambda d: TestTimeAugmentation(Deterministic(network(d))), (4, 1)),
     "swag": (swag, (4, 1)),
     "stochastic_segmentation": (lambda d: StochasticSegmentation(network(d, 0.0), rank=3), (1, 4)),
+    "rater_conditioned": (lambda d: told_of_raters(RaterConditioned(network(d, 0.0), hidden=32)), (1, 4)),
+    "rater_confusion": (lambda d: told_of_raters(RaterConfusion(network(d, 0.0))), (1, 4)),
 }
 
 
@@ -89,7 +102,7 @@ def excite(model: torch.nn.Module) -> None:
             if name.endswith("running_mean"):
                 value.copy_(0.1 * torch.randn(value.shape, generator=generator))
         for name, value in model.named_parameters():
-            if "to_features" in name or "moments" in name:
+            if any(part in name for part in ("to_features", "moments", "matrices")):
                 value.copy_(torch.randn(value.shape, generator=generator))
 
 
