@@ -6,11 +6,13 @@ of the dataset; the figures are then those of one run over all cases, to the las
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from probseg import __version__
@@ -58,26 +60,48 @@ class Gathered(NamedTuple):
     cases: tuple[Measured, ...]
 
 
-def _run(dataset: Dataset, settings: AgreementSettings, count: int) -> dict[str, Any]:
+def _run(dataset: Dataset, settings: AgreementSettings, count: int, predictions: Mapping[str, str]) -> dict[str, Any]:
     """What all shards of one run have in common."""
+    inputs = [[asdict(record) for record in dataset.records], sorted(predictions.items())]
     return {
         "format": FORMAT,
         "version": __version__,
         "info": dataset.info.to_dict(),
         "settings": json.loads(json.dumps(asdict(settings))),
+        "inputs": hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
         "cases": [r.case_id for r in dataset.records],
         "shards": count,
     }
 
 
-def describes(folder: Path, dataset: Dataset, settings: AgreementSettings, shard: Shard) -> bool:
-    """Whether a folder holds this very shard of this very run, whole."""
-    return _read(folder) == {**_run(dataset, settings, shard.count), "shard": shard.index}
+def describes(
+    folder: Path,
+    dataset: Dataset,
+    settings: AgreementSettings,
+    shard: Shard,
+    predictions: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
+    """Whether a folder holds this very shard of this very run, whole; arguments as for `write_shard`."""
+    return _read(folder) == {**_run(dataset, settings, shard.count, predictions), "shard": shard.index}
 
 
-def write_shard(folder: Path, dataset: Dataset, settings: AgreementSettings, shard: Shard) -> None:
-    """Say what the case files of a folder are; ``dataset`` is the whole one."""
-    data = {**_run(dataset, settings, shard.count), "shard": shard.index}
+def write_shard(
+    folder: Path,
+    dataset: Dataset,
+    settings: AgreementSettings,
+    shard: Shard,
+    predictions: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Say what the case files of a folder are.
+
+    Args:
+        folder: holds them in a folder of its own.
+        dataset: the whole one.
+        settings: what the cases were measured with.
+        shard: which part it is.
+        predictions: case id to the digest of its prediction, where there are any.
+    """
+    data = {**_run(dataset, settings, shard.count, predictions), "shard": shard.index}
     write_text(folder / SHARD, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -102,11 +102,11 @@ def _shard(
 ) -> int:
     from probseg.analysis.shards import Shard, describes, write_shard
 
-    shard = Shard.parse(args.shard)
-    if not describes(args.out, dataset, settings, shard):
+    shard, digests = Shard.parse(args.shard), {case_id: p.sha256 for case_id, p in predictions.items()}
+    if not describes(args.out, dataset, settings, shard, digests):
         _check_out(args.out, args.overwrite)
     found = list(_measured(args, shard.of(dataset), settings, predictions))
-    write_shard(args.out, dataset, settings, shard)
+    write_shard(args.out, dataset, settings, shard, digests)
     again = sum(m.reused for m in found)
     print(f"shard {args.shard}: {len(found)} of {len(dataset)} cases, {again} of them measured before")
     print(f"wrote {args.out}")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from probseg.analysis.case_agreement import PREDICTION, case_statistics
-from probseg.analysis.case_files import from_plain, to_plain
+from probseg.analysis.case_files import to_plain
 from probseg.case import Case, Geometry
 from probseg.errors import ProbsegError
 from probseg.labels import LabelClass, LabelGroup, LabelSet

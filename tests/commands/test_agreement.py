@@ -181,3 +181,90 @@ def test_one_site_of_several(tmp_path, capsys):
     capsys.readouterr()
     assert main(["agreement", str(source), "--site", "c", "--out", str(tmp_path / "c")]) == 2
     assert "E_UNKNOWN_SITE" in capsys.readouterr().err
+
+
+def files(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_shards_merge_into_the_bytes_of_one_run(tmp_path, capsys):
+    data = stack(tmp_path / "toy.npz", ("A", "B", "C"))
+    chosen = ["--exclude", "C", "--region", "whole", "--tolerance", "1", "2.5"]
+    assert main(["agreement", str(data), *chosen, "--out", str(tmp_path / "one")]) == 0
+    parts = [str(tmp_path / f"part-{i}") for i in (1, 2, 3)]
+    for i, part in enumerate(parts, start=1):
+        assert main(["agreement", str(data), *chosen, "--shard", f"{i}/3", "--out", part]) == 0
+    capsys.readouterr()
+    # A shard that is whole may be asked for again.
+    assert main(["agreement", str(data), *chosen, "--shard", "2/3", "--out", parts[1]]) == 0
+    printed = capsys.readouterr()
+    assert "shard 2/3: 2 of 6 cases, 2 of them measured before" in printed.out
+    assert printed.out.splitlines()[-1].startswith("next: probseg agreement merge")
+    assert main(["agreement", "merge", *reversed(parts), "--out", str(tmp_path / "merged")]) == 0
+    assert files(tmp_path / "merged") == files(tmp_path / "one")
+    report = json.loads((tmp_path / "merged" / "agreement.json").read_text(encoding="utf-8"))
+    assert report["region"] == {"name": "whole", "text": "the whole image"}
+    assert report["tolerances_mm"] == [1.0, 2.5]
+    columns = (tmp_path / "merged" / "pairwise.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert {"surface_dice_1_mm", "surface_dice_2.5_mm", "surface_distance_95_ab_mm", "cohen_kappa"} <= set(columns)
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
+    from probseg.analysis import measuring
+
+    data, out = stack(tmp_path / "toy.npz"), tmp_path / "out"
+    assert main(["agreement", str(data), "--out", str(tmp_path / "whole")]) == 0
+    measure_case, seen = measuring.case_statistics, []
+
+    def stopped(case, *args, **kwargs):
+        seen.append(case.case_id)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return measure_case(case, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "case_statistics", stopped)
+        assert main(["agreement", str(data), "--out", str(out)]) == 130
+    assert sorted(p.name for p in out.iterdir()) == ["measured"]
+    assert len(list((out / "measured").iterdir())) == 3
+    (out / "measured" / ".tmp1-0.json").write_text("{", encoding="utf-8")  # what a killed process leaves
+    capsys.readouterr()
+    assert main(["agreement", str(data), "--out", str(out)]) == 0
+    assert "3 of 6 cases were measured before this run was stopped" in capsys.readouterr().out
+    assert files(out) == files(tmp_path / "whole")
+    # Tables without agreement.json were being written when it was stopped.
+    (out / "agreement.json").unlink()
+    (out / "measured").mkdir()
+    assert main(["agreement", str(data), "--out", str(out)]) == 0
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["merge"], "E_USAGE: merge needs the folders"),
+        (["merge", "nowhere"], "E_FILE_MISSING: 'nowhere' is no whole shard"),
+        (["merge", "a", "--region", "whole"], "E_USAGE: --region was settled"),
+        (["DATA", "DATA"], "E_USAGE: agreement takes one dataset"),
+        (["DATA", "--shard", "0/2"], "E_ARGUMENT: a shard is I/N"),
+        (["DATA", "--region", "lung"], "E_ARGUMENT: region 'lung' is none; the regions are union, whole, foreground"),
+        (["DATA", "--tolerance", "2", "1"], "E_ARGUMENT: tolerances"),
+        (["DATA", "--margin", "dice"], "E_USAGE: a margin is FIGURE=VALUE"),
+    ],
+)
+def test_what_cannot_be_asked_for(tmp_path, capsys, arguments, said):
+    data, out = stack(tmp_path / "toy.npz"), tmp_path / "out"
+    arguments = [str(data) if a == "DATA" else a for a in arguments]
+    assert main(["agreement", *arguments, "--out", str(out)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+    assert not out.exists()
+
+
+def test_a_folder_of_another_run_is_no_place_for_a_shard(tmp_path, capsys):
+    data, out = stack(tmp_path / "toy.npz"), tmp_path / "out"
+    assert main(["agreement", str(data), "--shard", "1/2", "--out", str(out)]) == 0
+    assert main(["agreement", str(data), "--shard", "2/2", "--out", str(out)]) == 2
+    assert "E_OUTPUT_EXISTS" in capsys.readouterr().err
+    assert main(["agreement", str(data), "--out", str(out), "--overwrite"]) == 0
+    assert not (out / "shard.json").exists()
+    assert not (out / "measured").exists()
