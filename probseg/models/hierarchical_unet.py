@@ -13,11 +13,11 @@ from torch.distributions import Independent, Normal
 from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
-from probseg.likelihood import mask_log_likelihood
 from probseg.models.base import SegmentationModule
 from probseg.models.bounds import Evidence, EvidenceBound, LatentBound
 from probseg.models.collapse import CollapseAlarm, active_units
 from probseg.models.mask_channels import mask_channels
+from probseg.models.sampled import mask_mixture, mean_cross_entropy
 from probseg.models.targets import Target
 from probseg.networks.deep import coarsened
 from probseg.networks.divergence import at_noise, kl_by_dimension, whitened
@@ -53,9 +53,11 @@ class HierarchicalUNet(SegmentationModule):
         latents: length of the latent vector of each scale, coarse first; at most as many as the network has levels.
         widths: channels of the ladder at each level, coarse first.
         beta: weight of the KL terms; 1 is the evidence lower bound.
-        prior_weight: weight of a further term, the negative log-likelihood of whole masks under the mixture of
-            ``prior_samples`` draws of the prior, ``-log 1/K sum_k p(y | x, z_k)``: training then sees what prediction
-            does. 0, the default, is the bound alone.
+        prior_weight: weight of a further term, the cross entropy of the mean probabilities over ``prior_samples``
+            samples of the prior, as in `ProbabilisticUNet`: training then sees what prediction does.
+        mixture_weight: weight of another, the likelihood of whole masks under the mixture of the same samples,
+            ``-log 1/K sum_k p(y | x, z_k)``, as in `StochasticSegmentation`. With both 0, the default, it is the bound
+            alone.
         prior_samples: K.
         deep_supervision: weight of the log-likelihood of coarser scales, each with a head of its own, as in PHiSeg; a
             scale counts half as much as the next finer one. 0 for none.
@@ -71,6 +73,7 @@ class HierarchicalUNet(SegmentationModule):
         widths: Sequence[int] = (32, 32, 24, 8),
         beta: float = 1.0,
         prior_weight: float = 0.0,
+        mixture_weight: float = 0.0,
         prior_samples: int = 8,
         deep_supervision: float = 0.0,
         encoder_channels: Sequence[int] = (16, 32, 48),
@@ -84,11 +87,11 @@ class HierarchicalUNet(SegmentationModule):
                 f"HierarchicalUNet needs a network with pyramid and head, which {type(network).__name__} lacks; use "
                 "probseg.networks.UNet",
             )
-        if prior_weight < 0 or prior_samples < 1 or deep_supervision < 0:
+        if prior_samples < 1 or min(prior_weight, mixture_weight, deep_supervision) < 0:
             raise ProbsegError(
                 "E_SCHEMA",
-                "prior_samples must be at least 1, prior_weight and deep_supervision at least 0, but are "
-                f"{prior_samples}, {prior_weight} and {deep_supervision}",
+                "prior_samples must be at least 1, and prior_weight, mixture_weight and deep_supervision at least 0, "
+                f"but they are {prior_samples}, {prior_weight}, {mixture_weight} and {deep_supervision}",
             )
         if deep_supervision and network.fold & (network.fold - 1):
             raise ProbsegError(
@@ -99,6 +102,7 @@ class HierarchicalUNet(SegmentationModule):
                 "E_SCHEMA", f"beta of HierarchicalUNet is {beta}, but a bound is given; set beta of EvidenceBound"
             )
         self.prior_weight = prior_weight
+        self.mixture_weight = mixture_weight
         self.prior_samples = prior_samples
         self.deep_supervision = deep_supervision
         classes, dimensions = network.num_classes, network.dimensions
@@ -135,7 +139,7 @@ class HierarchicalUNet(SegmentationModule):
         shares = target.share.flatten()  # (batch * masks,), masks fastest
         chosen = shares.nonzero().squeeze(1) if bool(shares.any()) else torch.arange(len(shares), device=shares.device)
         seen = self._seen(batch.image, target, chosen).repeat_interleave(self.bound.samples, dim=1)
-        asked = self.prior_samples if self.prior_weight else 0
+        asked = self.prior_samples if self.prior_weight or self.mixture_weight else 0
         steps = _Ascent(self.ladder, seen, asked)
         pyramid = self.unet.pyramid(batch.image)
         held = self.ladder(pyramid, steps)  # readings: a mask's samples, mask by mask, then samples of the prior
@@ -157,15 +161,16 @@ class HierarchicalUNet(SegmentationModule):
         means = of_pairs(steps.means).mean(dim=0).detach()
         terms["active_units"] = active_units(evidence.mean_kl.detach(), means, self.bound.free_bits)
         self.alarm.watch(terms["active_units"])
-        if asked:
-            each = mask_log_likelihood(logits[:, number:].transpose(0, 1), target.labels, target.rated, self.admissible)
-            mixture = torch.logsumexp(each, dim=0) - math.log(asked)  # (batch, masks)
-            terms["prior"] = -(mixture * target.share).sum(dim=1).mean()
-            terms["loss"] = terms["loss"] + self.prior_weight * terms["prior"]
+        of_prior = logits[:, number:].transpose(0, 1)
+        if self.prior_weight:
+            terms["prior"] = mean_cross_entropy(of_prior, target, self.admissible)
+        if self.mixture_weight:
+            terms["mixture"] = mask_mixture(of_prior, target, self.admissible)
         if self.deep_supervision:
             terms["deep"] = self._deep(held, target, number)
-            terms["loss"] = terms["loss"] + self.deep_supervision * terms["deep"]
-        return terms
+        weights = {"prior": self.prior_weight, "mixture": self.mixture_weight, "deep": self.deep_supervision}
+        further = [weight * terms[name] for name, weight in weights.items() if name in terms]
+        return {**terms, "loss": sum(further, start=terms["loss"])}
 
     def _seen(self, image: Tensor, target: Target, chosen: Tensor) -> Tensor:
         """What the posteriors see of each mask ``(batch, masks, width)``; nothing of masks that nobody drew."""

@@ -94,8 +94,8 @@ def test_the_bound_equals_a_slow_one(info, space, request):
 
 
 @torch.no_grad()
-def test_the_prior_term_is_the_likelihood_of_whole_masks_under_a_mixture_of_prior_draws(info, batch):
-    model = build(info, prior_weight=2.0, prior_samples=4)
+def test_draws_of_the_prior_are_held_to_masks_as_a_mixture_and_by_their_mean(info, batch):
+    model = build(info, prior_weight=2.0, mixture_weight=3.0, prior_samples=4)
     torch.manual_seed(5)
     terms = model.loss(batch)
     torch.manual_seed(5)
@@ -107,15 +107,18 @@ def test_the_prior_term_is_the_likelihood_of_whole_masks_under_a_mixture_of_prio
     pyramid = model.unet.pyramid(batch.image)
     held = model.ladder(pyramid, lambda rung, _, prior: at_noise(prior, noise[rung]))
     features = pyramid[-1].unsqueeze(1) + model.ladder.change(held[-1])
-    expected = 0.0
+    mixture = of_mean = 0.0
     for b in range(2):
         logits = [model.unet.head(features[b : b + 1, k], (16, 12))[0] for k in range(4)]
+        mean = torch.stack([x.softmax(0) for x in logits]).mean(0).log()
         raters = present(batch, b)
         for r in raters:
             each = torch.stack([log_likelihood(model, x, batch, b, r) for x in logits])
-            expected -= (each.logsumexp(0) - math.log(4)).item() / len(raters) / 2
-    assert terms["prior"].item() == pytest.approx(expected, rel=1e-4)
-    assert terms["loss"].item() == pytest.approx(reconstruction + kl + 2 * expected, rel=1e-4)
+            mixture -= (each.logsumexp(0) - math.log(4)).item() / len(raters) / 2
+            of_mean -= log_likelihood(model, mean, batch, b, r).item() / len(raters) / 2
+    assert terms["prior"].item() == pytest.approx(of_mean, rel=1e-4)
+    assert terms["mixture"].item() == pytest.approx(mixture, rel=1e-4)
+    assert terms["loss"].item() == pytest.approx(reconstruction + kl + 2 * of_mean + 3 * mixture, rel=1e-4)
 
 
 @torch.no_grad()
@@ -202,7 +205,7 @@ def test_an_absent_rater_is_a_dropped_one(info, batch, monkeypatch, training):
     ("bound", "samples"), [(EvidenceBound(0.5, free_bits=0.1), 1), (ImportanceWeightedBound(3), 3), (Geco(400.0), 1)]
 )
 def test_every_bound_fits(info, batch, bound, samples):
-    model = build(info, bound=bound, prior_weight=0.5, prior_samples=2, deep_supervision=0.1)
+    model = build(info, bound=bound, mixture_weight=0.5, prior_samples=2, deep_supervision=0.1)
     readings = []
     model.ladder.register_forward_hook(lambda module, args, output: readings.append(output[-1].shape[1]))
     model.loss(batch)["loss"].backward()
@@ -271,7 +274,13 @@ def test_wrong_settings(info):
     with pytest.raises(ProbsegError, match="pyramid and head"):
         HierarchicalUNet(torch.nn.Conv2d(1, 3, 1))
     wrong = (
-        *({"beta": -1.0}, {"prior_weight": -1.0}, {"prior_samples": 0}, {"deep_supervision": -1.0}),
+        *(
+            {"beta": -1.0},
+            {"prior_weight": -1.0},
+            {"mixture_weight": -1.0},
+            {"prior_samples": 0},
+            {"deep_supervision": -1.0},
+        ),
         *({"latents": ()}, {"latents": (0,)}, {"latents": (1, 1, 1)}, {"widths": (4,)}, {"widths": (4, 4, 4)}),
         {"beta": 0.5, "bound": EvidenceBound()},
     )
