@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import CaseStatistics
 from probseg.analysis.held_out import ALL_CLASSES
-from probseg.analysis.rater_parts import Readings, dice_of_pairs, kappa_of_pairs, mean_known
+from probseg.analysis.rater_parts import Readings, dice_parts, kappa_parts, mean_known
 from probseg.analysis.variance import (
     Needed,
     Role,
@@ -72,14 +72,13 @@ def plans(
 ) -> tuple[Plan, ...]:
     """Plan for the kappa and Dice of every structure and, where names are persons, for the bias in volume.
 
-    The figure of each case is a mean over pairs of raters: of Dice as it is, of kappa in first order, over the region
-    as all raters declare it. Leaving out one rater after the other gives pseudo-values, one a rater (Dorfman, Berbaum
-    and Metz 1992, doi:10.1097/00004424-199209000-00015), which are analysed as a table of patients and raters
-    (`probseg.analysis.variance`), a patient's cases averaged first. How much the raters of one case add to its variance
-    is known without bias where there are four: two pairs that share nobody are independent given the case (Hoeffding
-    1948, doi:10.1214/aoms/1177730196). With three, leaving one out overstates it, and so flatters more raters. For the
-    bias the table holds the logarithms of the volumes themselves. With two raters a case none can be left out, and only
-    patients are planned. The answer extrapolates: it holds for more patients and raters like these.
+    Leaving out one rater of a case after the other gives pseudo-values of its figure, one a rater (Dorfman, Berbaum and
+    Metz 1992, doi:10.1097/00004424-199209000-00015), which are analysed as a table of patients and raters
+    (`probseg.analysis.variance`), a patient's cases averaged first. The pseudo-values overstate what the raters of one
+    case add to its variance where pairs of raters have parts of their own (Efron and Stein 1981,
+    doi:10.1214/aos/1176345462); with four raters it is known by how much, with three it is not, and more raters are
+    flattered. For the bias the table holds the logarithms of the volumes themselves. With two raters a case none can be
+    left out, and only patients are planned. The answer extrapolates: it holds for more patients and raters like these.
 
     Args:
         statistics: of the cases.
@@ -95,13 +94,12 @@ def plans(
     patients = np.unique([s.patient_id for s in statistics], return_inverse=True)[1]
     found: list[tuple[str, str, Role, _Found | None]] = []
     for figure, of_case, structures in (
-        ("fleiss_kappa", kappa_of_pairs, (ALL_CLASSES, *labels.structures)),
-        ("dice", dice_of_pairs, labels.structures),
+        ("fleiss_kappa", kappa_parts, (ALL_CLASSES, *labels.structures)),
+        ("dice", dice_parts, labels.structures),
     ):
         cases = [of_case(s, labels, region) for s in statistics]
         for k, structure in enumerate(structures):
-            values = np.array([whole[k] for whole, _ in cases])
-            readings = [Readings.of(pairs[k]) for _, pairs in cases]
+            values, readings = np.array([c.whole[k] for c in cases]), [Readings.of(c, k) for c in cases]
             apart = _crossed(statistics, patients, values, readings) if stable else _nested(patients, values, readings)
             found.append((figure, structure, "mean", apart))
     for k, structure in enumerate(labels.structures if stable else ()):
@@ -142,15 +140,23 @@ def _crossed(
     table, figure = _of_patients(table, patients), _of_patients(values[:, None], patients)[:, 0]
     figure = figure[~np.isnan(figure)]
     variance = crossed_variance(table)
-    if variance is None:
+    if variance is None or len(figure) < 2:
         return _patients_only(figure, len(raters))
-    # The rest by what raters add to single cases: less their own part, which is the same in every case.
-    added = [len(r.pseudo) * r.within - variance.raters for r in readings if not math.isnan(r.within)]
+    # What raters add to single cases, less their own part, which is the same in every case and so no part of the rest.
+    factor, known = _overstated(readings), [r for r in readings if not math.isnan(r.jackknife)]
+    added = [len(r.pseudo) * factor * r.jackknife - variance.raters for r in known]
     rest = max(float(np.mean(added)), 0.0) * float(np.mean(1.0 / cases[cases > 0]))
-    total = variance.patients + variance.rest / (variance.num_raters * variance.share_read)
-    rest = min(rest, total * variance.num_raters * variance.share_read)
-    between = total - rest / (variance.num_raters * variance.share_read)
+    # Of these raters alone, the spread of the patients' figures is all there is.
+    total, number = float(figure.var(ddof=1)), variance.num_raters * variance.share_read
+    rest = min(rest, total * number)
+    between = (total - rest / number) / variance.patient_excess
     return _Found(float(figure.mean()), replace(variance, patients=between, rest=rest), (table,))
+
+
+def _overstated(readings: Sequence[Readings]) -> float:
+    """By how much the jackknife's variance within cases is to be reduced: 0 to 1; 1 where no case has four raters."""
+    both = np.array([r.of_pairs for r in readings if not math.isnan(r.of_pairs[0])]).reshape(-1, 2).sum(axis=0)
+    return min(max(float(both[1] / both[0]), 0.0), 1.0) if both[0] > 0 else 1.0
 
 
 def _nested(patients: NDArray[np.intp], values: NDArray[np.float64], readings: Sequence[Readings]) -> _Found | None:
@@ -158,7 +164,7 @@ def _nested(patients: NDArray[np.intp], values: NDArray[np.float64], readings: S
     if not len(known):
         return None
     number = np.array([float(len(r.pseudo)) for r in readings])
-    within = np.array([r.within for r in readings])
+    within = _overstated(readings) * np.array([r.jackknife for r in readings])
     whose = np.unique(patients[known], return_inverse=True)[1]  # numbers without gaps
     of_patient = _of_patients(np.stack([values, within, number], axis=1)[known], whose)
     # The mean of K cases varies by a Kth of what one varies, given the patient.

@@ -16,6 +16,8 @@ Role = Literal["mean", "one against others"]
 others, whose own share in the rest does not shrink with more raters."""
 
 _MOST_RATERS = 200
+_MOST_TIMES = 20
+"""As many patients as now: more of them would be extrapolated further than anybody should believe."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class Needed(NamedTuple):
     """What would halve an interval: a quarter of the variance.
 
     Attributes:
-        patients: how many, with raters as many as now; None where no number is enough.
-        raters: how many, with patients as many as now; None likewise.
+        patients: how many, with raters as many as now; None where no number is enough, or only one so large, over
+            twenty times the present, that nobody should believe it.
+        raters: how many, with patients as many as now; None where no number up to 200 is enough.
         fewest: patients and raters that take the fewest readings in all; None where raters cannot be told apart.
     """
 
@@ -159,7 +162,8 @@ def needed_for_half(variance: Variance, role: Role = "mean", any_raters: bool = 
         """Least n' with a + b / n' within the target."""
         constant = of(math.inf, raters, any_raters)
         slope = of(1.0, raters, any_raters) - constant
-        return None if constant >= target else _ceil(slope / (target - constant))
+        number = math.inf if constant >= target else slope / (target - constant)
+        return _ceil(number) if number <= _MOST_TIMES * n else None
 
     first = 2  # agreement needs two
     if variance.raters == 0 and variance.rest == 0:
