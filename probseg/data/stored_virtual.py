@@ -52,9 +52,9 @@ class StoredVirtual:
         return {**vars(self), "_opened": {}}
 
     def _key(self, store: Store, record: CaseRecord, digest: str) -> str:
-        """Of what the result was made: the prepared case, whose raters count, the classes and the settings."""
+        """Of what the result was made: the prepared case, whose raters count, what labels mean, and the settings."""
         raters = [x.rater for x in record.readings]
-        made_of = [__version__, digest, store.case(record).key, raters, self._classes]
+        made_of = [__version__, digest, store.case(record).key, raters, store.dataset.info.labels.to_dict()]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
     def _make(self, case: Case, virtual: Sequence[VirtualRater], key: str) -> None:
