@@ -16,6 +16,7 @@ from probseg.models.base import SegmentationModule
 from probseg.models.bounds import Evidence, EvidenceBound, LatentBound
 from probseg.models.collapse import CollapseAlarm, active_units
 from probseg.models.mask_channels import mask_channels
+from probseg.models.sampled import mean_cross_entropy
 from probseg.models.targets import Target
 from probseg.networks.divergence import at_noise, chosen_of, kl_by_dimension, whitened
 from probseg.networks.gaussian import GaussianEncoder
@@ -150,10 +151,7 @@ class ProbabilisticUNet(SegmentationModule):
         self.alarm.watch(terms["active_units"])
         if self.prior_weight:
             sampled = self._decode(features, prior.rsample((self.prior_samples,)), tuple(batch.image.shape[2:]))
-            mean = torch.logsumexp(torch.log_softmax(sampled.float(), dim=2), dim=0)  # up to a constant
-            likelihood = self.log_likelihood(mean.unsqueeze(1), target.labels)
-            summed = (likelihood * target.rated).flatten(2).sum(dim=2)  # (batch, masks)
-            terms["prior"] = -(summed * target.share).sum(dim=1).mean()
+            terms["prior"] = mean_cross_entropy(sampled, target, self.admissible)
             terms["loss"] = terms["loss"] + self.prior_weight * terms["prior"]
         return terms
 

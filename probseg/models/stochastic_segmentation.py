@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
-from probseg.likelihood import mask_log_likelihood
 from probseg.models.base import SegmentationModule
+from probseg.models.sampled import mask_mixture, mean_cross_entropy
 from probseg.models.stochastic_region import StochasticRegion
 from probseg.networks.low_rank import LowRankHead
 from probseg.networks.protocol import FeatureNetwork
@@ -115,14 +115,10 @@ class StochasticSegmentation(SegmentationModule):
         foreground = self._against_background(mean) + torch.einsum("mbr,br...->mb...", z, factors)
         foreground = foreground + deviation * torch.randn_like(foreground)
         logits = _with_background(foreground)
-        each = mask_log_likelihood(logits, target.labels, target.rated, self.admissible)  # (samples, batch, masks)
-        likelihood = torch.logsumexp(each, dim=0) - math.log(self.samples)
-        terms = {"masks": -(likelihood * target.share).sum(dim=1).mean()}
+        terms = {"masks": mask_mixture(logits, target, self.admissible)}
         loss = terms["masks"]
         if self.mean_weight:
-            mean = torch.logsumexp(torch.log_softmax(logits, dim=2), dim=0)  # log-probabilities up to a constant
-            voxels = (self.log_likelihood(mean.unsqueeze(1), target.labels) * target.rated).flatten(2).sum(dim=2)
-            terms["mean"] = -(voxels * target.share).sum(dim=1).mean()
+            terms["mean"] = mean_cross_entropy(logits, target, self.admissible)
             loss = loss + self.mean_weight * terms["mean"]
         terms["factor_deviation"] = (factors.detach() ** 2).sum(dim=1).mean().sqrt()
         terms["voxel_deviation"] = deviation.detach().mean()
