@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,39 +16,24 @@ from probseg.analysis.bootstrap import Interval, bootstrap_mean
 from probseg.analysis.case_agreement import TOLERANCES_MM, CaseStatistics
 from probseg.analysis.ceiling import DEFAULT_MARGINS
 from probseg.analysis.confusion import Confusion, confusions
+from probseg.analysis.definitions import DEFINITIONS
+from probseg.analysis.figure_tables import site_table
 from probseg.analysis.held_out import ALL_CLASSES
 from probseg.analysis.measuring import Follow, Predicted, measure
 from probseg.analysis.over_cases import Over
 from probseg.analysis.rater_figures import RaterFigures
 from probseg.analysis.structure_figures import KindFigures, StructureFigures, kind_figures, structure_figures
-from probseg.analysis.study import Study
-from probseg.analysis.tables import Table
+from probseg.analysis.study import Study, identical_raters
+from probseg.analysis.tables import Table, plain
 from probseg.analysis.vote_figures import VoteFigures, vote_figures
 from probseg.case import Case
 from probseg.errors import ProbsegError, warn
 from probseg.records import Dataset, DatasetInfo
 
-__all__ = ["AgreementReport", "RaterFigures", "StructureFigures", "VolumeFigures", "analyse", "merge", "warn_of"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-DEFINITIONS = {
-    "dice": "mean over cases of the mean over pairs of raters; a pair that drew nothing is left out and counted",
-    "surface_distance_mean_mm": "mean over the surface voxels of both masks of the distance to the other surface",
-    "surface_distance_95_mm": "the larger of the two directions' 95th percentiles",
-    "surface_dice": "share of the surface voxels of both masks within a tolerance of the other surface",
-    "complete_agreement": "share of voxels where all raters agree, in the union of their foreground",
-    "rater_entropy": "entropy of the raters' vote, mean over the region, nats",
-    "cohen_kappa": "of two raters over the region; mean over cases of the mean over pairs",
-    "fleiss_kappa": "of all raters over the voxels of the region that all rated; mean over cases",
-    "krippendorff_alpha": "of all raters over the voxels of the region that two or more rated; mean over cases",
-    "pooled": "the same of the voxels of all cases together",
-    "disagreement": "each voxel that differs is class (both drew, not the same), presence (one drew, and the other "
-    "nothing of that connected finding) or extent (the rest); shares of the sum over all cases and pairs",
-    "confusion": "voxels that rater_a calls the row and rater_b the column, wherever both looked",
-    "volume_ml": "mean over cases of the raters' mean volume",
-    "range_ml": "mean over cases of the largest less the smallest volume that raters drew",
-    "volume_log_ratio": "log of a rater's volume over the geometric mean of the others'; 0 is no bias",
-    "interval": "95 % percentile bootstrap over patients; null for fewer than two patients",
-}
+__all__ = ["AgreementReport", "RaterFigures", "StructureFigures", "VolumeFigures", "analyse", "merge", "warn_of"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +97,17 @@ class AgreementReport:
             **self.study.tables(),
         }
 
+    def frames(self) -> dict[str, DataFrame]:
+        """The tables as pandas frames, which plot in a line: ``report.frames()["cases"].plot.scatter(...)``."""
+        import pandas as pd  # only whoever asks for frames waits for it
+
+        return {name: pd.DataFrame(table.rows, columns=list(table.columns)) for name, table in self.tables().items()}
+
+    def site_table(self) -> Table:
+        """One row a site and class or group, all classes together first; no row where all cases come from one site."""
+        parts = self.by_site()
+        return site_table({s: (p.cases, p.structures, p.votes, p.predictions) for s, p in parts.items()})
+
     @property
     def raters(self) -> tuple[RaterFigures, ...]:
         """Per rater, one entry a class and group; empty where raters have no stable identity."""
@@ -158,7 +154,7 @@ class AgreementReport:
             "region": {"name": self.settings.region, "text": self.settings.region_text()},
             "tolerances_mm": list(self.settings.tolerances_mm),
             **self._agreement(),
-            "confusion": {"labels": list(self.info.labels.label_names), "between": _plain(self.confusion)},
+            "confusion": {"labels": list(self.info.labels.label_names), "between": plain(self.confusion)},
             "predictions": {s.structure: _named(s) for s in self.predictions} or None,
             "volumes": {v.structure: _named(v) for v in self.volumes},
             "raters": _raters_dict(self.raters) if stable else None,
@@ -176,7 +172,7 @@ class AgreementReport:
     def _agreement(self) -> dict[str, Any]:
         """What raters have in common and what not: all classes together, then every structure."""
         together, *each = self.votes
-        pairs = {"cohen_kappa": _plain(self.cohen_kappa), "disagreement": _plain(self.disagreement)}
+        pairs = {"cohen_kappa": plain(self.cohen_kappa), "disagreement": plain(self.disagreement)}
         return {
             **_named(together),
             **pairs,
@@ -184,20 +180,9 @@ class AgreementReport:
         }
 
 
-def _plain(value: Any) -> Any:
-    """Numbers, texts, lists and mappings; what is undefined is None."""
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def _named(figures: Any) -> dict[str, Any]:
     """The figures of a structure without its name, which is the key they stand under."""
-    return {name: value for name, value in _plain(figures).items() if name != "structure"}
+    return {name: value for name, value in plain(figures).items() if name != "structure"}
 
 
 def _site_dict(report: AgreementReport) -> dict[str, Any]:
@@ -293,6 +278,11 @@ def warn_of(report: AgreementReport) -> None:
             f"raters '{a}' and '{b}' have the same masks in every case that both rated, which counts one opinion "
             f"twice; leave one out: --exclude '{b}'",
         )
+    for a, b in report.study.copied_repeats:
+        warn(
+            "W_IDENTICAL_RATERS",
+            f"'{b}' has the same masks as '{a}' in every case and is no second reading; leave it out: --exclude '{b}'",
+        )
 
 
 def merge(
@@ -330,7 +320,7 @@ def merge(
         disagreement=kind_figures([s.pair_tables for s in statistics], over),
         cohen_kappa=mean([_mean([t.cohen_kappa(leaves) for t in s.pair_tables]) for s in statistics]),
         confusion=confusions(statistics, info.stable_raters),
-        identical=_identical(statistics),
+        identical=identical_raters(statistics),
         settings=settings,
     )
 
@@ -350,9 +340,3 @@ def _volumes(
         mean([float(v.mean()) if len(v) else math.nan for v in drawn]),
         mean([float(v.max() - v.min()) if len(v) > 1 else math.nan for v in drawn]),
     )
-
-
-def _identical(statistics: Sequence[CaseStatistics]) -> tuple[tuple[str, str], ...]:
-    """Pairs of raters who are the same and not empty somewhere, and different nowhere."""
-    same = {pair for s in statistics for pair in s.identical}
-    return tuple(sorted(same - {pair for s in statistics for pair in s.different}))

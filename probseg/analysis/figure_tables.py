@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from probseg.analysis.bootstrap import Interval
+from probseg.analysis.case_agreement import CaseStatistics
 from probseg.analysis.ceiling import Ceiling
 from probseg.analysis.drawn_volumes import DrawnVolumes, VolumeCorrelation, VolumePair
 from probseg.analysis.outliers import MOST_SCORE, Outlier
@@ -14,7 +16,9 @@ from probseg.analysis.planning import Plan
 from probseg.analysis.rater_figures import RaterCard
 from probseg.analysis.repeats import Repeatability
 from probseg.analysis.second_readings import Expectation, SecondReadings
+from probseg.analysis.structure_figures import StructureFigures
 from probseg.analysis.tables import Table, ends, interval_columns
+from probseg.analysis.vote_figures import VoteFigures
 
 __all__ = [
     "bland_altman_table",
@@ -26,8 +30,13 @@ __all__ = [
     "rater_table",
     "repeat_table",
     "second_reading_table",
+    "site_table",
     "volume_table",
 ]
+
+Site = tuple[Sequence[CaseStatistics], Sequence[StructureFigures], Sequence[VoteFigures], Sequence[StructureFigures]]
+"""Of one site: its cases, pairs of raters by structure, all raters by structure, and raters against the prediction."""
+
 
 _RATER = (
     "dice",
@@ -47,6 +56,26 @@ _REPEAT = (
     "coefficient_percent",
     "coefficient_between_percent",
 )
+
+
+def site_table(sites: Mapping[str, Site]) -> Table:
+    """One row a site and class or group, all classes together first; the prediction's Dice where there is one."""
+    together = ("complete_agreement", "rater_entropy", "fleiss_kappa", "krippendorff_alpha")
+    pairs = ("dice", "iou", "surface_distance_mean_mm", "surface_distance_95_mm")
+    nothing = Interval(math.nan, math.nan, math.nan, 0)
+    rows: list[tuple[object, ...]] = []
+    for site, (cases, structures, votes, predictions) in sites.items():
+        named = {s.structure: s for s in structures}
+        model = {s.structure: s.dice for s in predictions}
+        patients = len({c.patient_id for c in cases})
+        for vote in votes:
+            own = named.get(vote.structure)
+            figures = [nothing if own is None else getattr(own, name) for name in pairs]
+            figures += [getattr(vote, name) for name in together]
+            figures += [model.get(vote.structure, nothing)] if any(p for *_, p in sites.values()) else []
+            rows.append((site, vote.structure, len(cases), patients, *(cell for f in figures for cell in ends(f))))
+    names = (*pairs, *together, *(("model_dice",) if any(p for *_, p in sites.values()) else ()))
+    return Table(("site", "class", "cases", "patients", *interval_columns(names)), rows)
 
 
 def volume_table(volumes: DrawnVolumes) -> Table:
@@ -125,7 +154,7 @@ def repeat_table(repeats: Sequence[Repeatability]) -> Table:
 def ceiling_table(ceilings: Sequence[Ceiling]) -> Table:
     """One row a figure, class or group, and held-out rater (empty: each in turn)."""
     names = interval_columns(("raters", "model", "difference", "williams_index"))
-    nothing = Interval(float("nan"), float("nan"), float("nan"), 0)
+    nothing = Interval(math.nan, math.nan, math.nan, 0)
     rows: list[tuple[object, ...]] = []
     for c in ceilings:
         williams = nothing if c.williams is None else c.williams

@@ -260,11 +260,10 @@ _NAMES = {"fleiss_kappa": "Fleiss' kappa", "dice": "Dice", "volume_log_ratio": "
 
 def plan_sentence(plan: Plan) -> str:
     """A plan in words, for those who have to find the readers and the patients."""
-    of = "these readers" if plan.scope == THESE_RATERS else "readers like these"
-    half = (
-        f"{100 * math.expm1(plan.half_width):.0f} %" if plan.figure == "volume_log_ratio" else f"{plan.half_width:.3f}"
-    )
-    start = f"To halve the interval of {_NAMES[plan.figure]} on {plan.structure} (now {half} either way, for {of})"
+    over = "patients" if plan.scope == THESE_RATERS else "patients and readers"
+    of_bias = plan.figure == "volume_log_ratio"
+    half = f"{100 * math.expm1(plan.half_width):.1f} %" if of_bias else f"{plan.half_width:.3f}"
+    start = f"To halve the interval of {_NAMES[plan.figure]} on {plan.structure} over {over}, now {half} either way"
     patients, raters, fewest = plan.needed
     options = []
     if patients is not None:
@@ -272,8 +271,8 @@ def plan_sentence(plan: Plan) -> str:
     if raters is not None:
         options.append(f"have {math.ceil(raters - plan.raters)} more readers")
     if options:
-        return f"{start}, {' or '.join(options)}."
+        return f"{start}: {' or '.join(options)}."
     if fewest is not None:
         both = f"{fewest[0]} patients read by {fewest[1]} do"
-        return f"{start}, neither more patients nor more readers alone suffice; {both}."
-    return f"{start}, no number of patients or readers suffices."
+        return f"{start}: neither more patients nor more readers alone suffice; {both}."
+    return f"{start}: no number of patients or readers suffices."

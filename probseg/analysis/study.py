@@ -20,16 +20,16 @@ from probseg.analysis.drawn_volumes import (
     volume_correlations,
     volume_pairs,
 )
-from probseg.analysis.held_out import HeldOut, held_out
+from probseg.analysis.held_out import ALL_CLASSES, HeldOut, held_out
 from probseg.analysis.outliers import Outlier, consensus_dice, find_outliers
-from probseg.analysis.planning import ANY_RATERS, Plan, plan_sentence, plans
+from probseg.analysis.planning import Plan, plan_sentence, plans
 from probseg.analysis.rater_figures import RaterCard, rater_cards
 from probseg.analysis.repeats import Repeatability, repeatability
 from probseg.analysis.second_readings import SecondReadings, second_readings
 from probseg.analysis.tables import Table, plain
 from probseg.records import DatasetInfo
 
-__all__ = ["UNSTABLE", "Study"]
+__all__ = ["UNSTABLE", "Study", "identical_raters"]
 
 UNSTABLE = (
     "Raters have no stable identity here: a name is a position within a case and not a person, so no figure of a "
@@ -79,6 +79,11 @@ class Study:
     def repeats(self) -> tuple[Repeatability, ...]:
         """Raters against themselves; empty where nobody repeated a reading."""
         return repeatability(self.cases, self.info.labels, self.settings.samples, self.settings.seed)
+
+    @cached_property
+    def copied_repeats(self) -> tuple[tuple[str, str], ...]:
+        """Readings of one person that are copies in every case, and so no repeats."""
+        return identical_raters([readings for c in self.cases for readings in c.repeats])
 
     @cached_property
     def volumes(self) -> DrawnVolumes:
@@ -148,8 +153,13 @@ class Study:
         return [ceiling_sentence(c) for c in _of_interest(rows, self.info.labels.structures)]
 
     def _plan(self) -> list[str]:
-        wanted = [p for p in self.plans if p.figure == "fleiss_kappa" and (p.scope == ANY_RATERS or not p.rater_share)]
-        return [plan_sentence(wanted[0])] if wanted else []
+        """Of kappa and of the bias in volume, each in one structure and in both scopes."""
+        chosen = []
+        for figure in ("fleiss_kappa", "volume_log_ratio"):
+            rows = [p for p in self.plans if p.figure == figure]
+            structure = next((p.structure for p in rows if p.structure in (ALL_CLASSES, "opacity")), None)
+            chosen += [p for p in rows if p.structure == (structure or rows[0].structure)]
+        return [plan_sentence(p) for p in chosen]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON; what is undefined is None."""
@@ -164,6 +174,12 @@ class Study:
             "planning": plain(self.plans),
             "second_readings": plain(self.second_readings),
         }
+
+
+def identical_raters(statistics: Sequence[CaseStatistics]) -> tuple[tuple[str, str], ...]:
+    """Pairs of raters who are the same and not empty somewhere, and different nowhere."""
+    same = {pair for s in statistics for pair in s.identical}
+    return tuple(sorted(same - {pair for s in statistics for pair in s.different}))
 
 
 def _cells_of(card: RaterCard) -> list[dict[str, Any]]:

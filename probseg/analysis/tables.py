@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from probseg.analysis.bootstrap import Interval
 
 __all__ = ["Table", "ends", "interval_columns", "plain"]
@@ -24,11 +26,13 @@ def interval_columns(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, named tuples and sequences as mappings and lists, NaN as None: what JSON can hold."""
+    """Dataclasses, named tuples, arrays and sequences as mappings and lists, NaN as None: what JSON can hold."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return {name: plain(v) for name, v in zip(value._fields, value, strict=True)}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -167,6 +167,7 @@ def test_the_number_recommended_for_kappa_halves_its_interval(lever, scope, n, m
 def test_sentences():
     found = by_key(plans(nested_discs(lengths(np.random.default_rng(0), 12, 4)), LABELS, stable=True, samples=50))
     text = plan_sentence(found["volume_log_ratio", "nodule", THESE_RATERS])
-    assert text.startswith("To halve the interval of a reader's bias in volume on nodule (now ")
-    assert text.endswith("for these readers), read 36 more patients.")
-    assert "%" in text
+    assert text.startswith("To halve the interval of a reader's bias in volume on nodule over patients, now ")
+    assert text.endswith(" % either way: read 36 more patients.")
+    text = plan_sentence(found["volume_log_ratio", "nodule", ANY_RATERS])
+    assert "over patients and readers" in text
