@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from probseg.batch import NOBODY
+from probseg.distribution import Draws
 from probseg.errors import ProbsegError
 from probseg.models.base import SegmentationModule
 from probseg.models.known_raters import KnownRaters
@@ -107,6 +108,13 @@ class RaterAware(SegmentationModule):
     def is_central(self, rater: str) -> bool:
         """Whether the name is of what stands for all raters."""
         return rater == self.central and rater not in self.known.names
+
+    def turns(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Numbers of the raters to predict, each once, and for each draw the place of its rater among them."""
+        if self.rater is not None:
+            return torch.tensor([self.known.number(self.rater, self.central)]), torch.zeros(1, dtype=torch.int64)
+        order, raters = self.known.order(draws), len(self.known)
+        return order[:raters], torch.arange(draws.count) % raters
 
     def renumbered(self, target: Target) -> Target:
         """The target with the raters numbered as the model has learnt them, whatever their numbers in the data."""

@@ -89,13 +89,14 @@ class RaterConditioned(RaterAware):
 
     def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
         """One model; ``draws.count`` readings, of the raters in turn or of strangers, or one of the chosen rater."""
-        known = self.known
-        if self.rater is not None:
+        _ = self.known  # says so where nobody is known yet
+        if self.rater is not None and self.is_central(self.rater):
             styles, turn = self.style_of(self.rater)[None], torch.zeros(1, dtype=torch.int64)
         elif self.population:
             styles, turn = self.styles.population(draws.noise(self.latent).to(image.device)), torch.arange(draws.count)
         else:
-            styles, turn = self.styles.mean[known.order(draws)[: len(known)]], torch.arange(draws.count) % len(known)
+            raters, turn = self.turns(draws)
+            styles = self.styles.mean[raters.to(image.device)]
         logits = self._decode(self.unet.features(image), styles.unsqueeze(1), tuple(image.shape[2:]))
         return SegmentationDistribution(logits[turn.to(image.device)][None])  # whose turn comes again is not made again
 

@@ -115,14 +115,10 @@ class RaterConfusion(RaterAware):
         truth = self._truth(features, tuple(image.shape[2:]))
         if self.rater is not None and self.is_central(self.rater):
             return SegmentationDistribution(truth[None, None])
-        raters = len(self.known)
-        if self.rater is not None:
-            order, turn = torch.tensor([self.known.number(self.rater, self.central)]), torch.zeros(1, dtype=torch.int64)
-        else:
-            order, turn = self.known.order(draws)[:raters], torch.arange(draws.count) % raters
+        raters, turn = self.turns(draws)
         readings = [
             self._called(features, truth, torch.full((len(image), 1), r, device=image.device))[1][:, 0]
-            for r in order.tolist()  # one by one: the matrices of all raters at once may be large
+            for r in raters.tolist()  # one by one: the matrices of all raters at once may be large
         ]
         return SegmentationDistribution(torch.stack(readings)[turn.to(image.device)][None])
 

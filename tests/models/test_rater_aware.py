@@ -9,10 +9,12 @@ import torch
 
 from probseg.distribution import Draws
 from probseg.errors import ProbsegError
-from probseg.models import RaterConditioned, RaterConfusion
+from probseg.labels import LabelSet
+from probseg.models import Ensemble, RaterConditioned, RaterConfusion
 from probseg.models.known_raters import KnownRaters
 from probseg.models.rater_aware import RaterAware
 from probseg.networks import UNet
+from probseg.records import DatasetInfo
 
 RATERS = ("Ann", "Ben", "Cleo")
 FAMILIES = {
@@ -57,16 +59,9 @@ def test_a_trained_one_may_be_tested_where_nobody_has_a_name(build, info, named)
 
 def test_numbers_follow_names_whatever_the_data_call_them():
     known = KnownRaters(RATERS)
-    toy = replace_raters("Dora", "Cleo", "Ann")
-    table = known.numbers_of(toy)
+    other = DatasetInfo("other", 2, LabelSet.binary("x"), (0.0, 1.0), raters=("Dora", "Cleo", "Ann"))
+    table = known.numbers_of(other)
     assert table[torch.tensor([0, 1, 2, -1])].tolist() == [-1, 2, 0, -1]
-
-
-def replace_raters(*names: str):
-    from probseg.labels import LabelSet
-    from probseg.records import DatasetInfo
-
-    return DatasetInfo("other", 2, LabelSet.binary("x"), (0.0, 1.0), raters=names)
 
 
 @pytest.mark.filterwarnings("ignore:.*Trainer.*")
@@ -139,6 +134,15 @@ def test_the_draws_are_the_raters_in_turn(build, named, dimensions):
     orders = {tuple(model.known.order(Draws(3, seed)).tolist()) for seed in range(60)}
     assert len(orders) == 6, "the seed decides who comes first"
     torch.testing.assert_close(model(image, Draws(2, seed=4)).logits, whole[:, :2], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_members_of_an_ensemble_know_the_raters_each_for_itself(build, named):
+    model = Ensemble(build(), size=2).eval()
+    model.bind(named)
+    for member in model.members:
+        assert member.known.names == RATERS
+    assert model(torch.rand(2, 1, 8, 8), Draws(6)).logits.shape == (2, 3, 2, 3, 8, 8)
 
 
 @torch.no_grad()
