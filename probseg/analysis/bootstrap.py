@@ -92,7 +92,7 @@ def bootstrap(
         ProbsegError: E_ARGUMENT for another method.
     """
     statistics = np.asarray(statistics, dtype=np.float64)
-    statistics = statistics.reshape(len(statistics), -1)
+    statistics = statistics.reshape(len(statistics), math.prod(statistics.shape[1:]))  # -1 is refused where nothing is
     return bootstrap_columns(statistics[:, None], patients, figure, samples, seed, method)[0]
 
 

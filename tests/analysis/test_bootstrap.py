@@ -159,3 +159,8 @@ def test_many_figures_at_once_are_each_as_alone(seed):
                 (alone.value, alone.low, alone.high), nan_ok=True
             )
             assert interval.n == alone.n
+
+
+def test_a_figure_of_no_case_is_undefined():
+    interval = bootstrap(np.zeros((0, 2)), np.zeros(0), lambda sums: sums[..., 0] / sums[..., 1])
+    assert interval.n == 0 and np.isnan([interval.value, interval.low, interval.high]).all()
