@@ -17,7 +17,7 @@ LAYERS = (
     {"case", "labels"},
     {"records"},
     {"io"},
-    {"manifest"},
+    {"manifest", "joining"},
     {"store"},
     {"survey"},
     {"fusion", "analysis", "importing", "splits"},

@@ -18,10 +18,10 @@ from probseg.data.transforms import Transform
 from probseg.data.virtual_raters import VirtualRater, check_names
 from probseg.data.weights import Weights
 from probseg.errors import ProbsegError
-from probseg.manifest import open_dataset
+from probseg.joining import open_datasets
 from probseg.progress import followed
 from probseg.records import Dataset, DatasetInfo
-from probseg.store import Store, has_store, prepared
+from probseg.store import Store, has_store, store_of
 
 __all__ = ["MultiRaterData"]
 
@@ -36,7 +36,8 @@ class MultiRaterData(LightningDataModule):
     not there or no longer fits the dataset (``probseg prepare``). An NPZ stack is kept in memory.
 
     Args:
-        root: a dataset folder, an NPZ stack, or ``lidc-sample``, the sample that comes with the package.
+        root: a dataset folder, an NPZ stack, or ``lidc-sample``, the sample that comes with the package; or several of
+            them, which train one model together (see `probseg.joining.join`).
         batch_size: examples a batch; test and validation use twice as many.
         slices: train a 2-D network on the slices of volumes.
         crop: size of training patches along each axis; None for whole images.
@@ -58,7 +59,7 @@ class MultiRaterData(LightningDataModule):
 
     def __init__(
         self,
-        root: str,
+        root: str | list[str],
         batch_size: int = 16,
         slices: bool = False,
         crop: list[int] | None = None,
@@ -85,7 +86,7 @@ class MultiRaterData(LightningDataModule):
             raise ProbsegError(
                 "E_SCHEMA", f"num_workers must be at least 0 and crop positive, but are {num_workers}, {crop}"
             )
-        self.dataset = open_dataset(root).require_images().with_known_raters("train", sites)
+        self.dataset = open_datasets(root).require_images().with_known_raters("train", sites)
         self.virtual_raters = tuple(virtual_raters or ())
         check_names(self.virtual_raters, self.dataset.raters)
         self.batch_size = batch_size
@@ -97,7 +98,7 @@ class MultiRaterData(LightningDataModule):
         self.epoch_length = epoch_length
         self.sites = sites
         self.weights = weights
-        if store is not None and not has_store(self.dataset):
+        if store is not None and isinstance(root, str) and not has_store(self.dataset):
             raise ProbsegError("E_SCHEMA", f"dataset '{root}' is kept in memory; leave data.store out")
         self.store_path = None if store is None else Path(store)
         self.num_workers = num_workers
@@ -114,17 +115,13 @@ class MultiRaterData(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Make the store in one process, before the others open it."""
-        if has_store(self.dataset):
-            _ = self.store
-            if self.virtual_raters and self.trainer is not None and self.trainer.training:
-                _ = self.examples("train")
+        if self.store is not None and self.virtual_raters and self.trainer is not None and self.trainer.training:
+            _ = self.examples("train")
 
     @cached_property
     def store(self) -> Store | None:
         """The prepared store, made where it is not there; None for a dataset that is kept in memory."""
-        if not has_store(self.dataset):
-            return None
-        return prepared(self.dataset, self.store_path, max(1, self.num_workers), followed)
+        return store_of(self.dataset, self.store_path, max(1, self.num_workers), followed)
 
     def part(self, split: str) -> Dataset:
         """The cases of one split at the chosen sites."""

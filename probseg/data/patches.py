@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from probseg.batch import Example
 from probseg.errors import ProbsegError
 
-__all__ = ["Voxels", "cut", "drawn_voxels", "pad_to", "place_patch", "random_patch"]
+__all__ = ["Sought", "Voxels", "cut", "drawn_voxels", "pad_to", "place_patch", "random_patch"]
+
+Sought = int | tuple[int, ...] | None
+"""A label, any of several, or any but background."""
 
 
 class Voxels(ABC):
@@ -42,9 +45,9 @@ class _Marked(Voxels):
         return tuple(int(i) for i in np.unravel_index(self._flat[number], self._space))
 
 
-def drawn_voxels(masks: NDArray[np.uint8], rated: NDArray[np.bool_], label: int | None) -> NDArray[np.bool_]:
-    """``space``: where any rater drew something, or this label, in what this rater had rated."""
-    drawn = masks > 0 if label is None else masks == label
+def drawn_voxels(masks: NDArray[np.uint8], rated: NDArray[np.bool_], label: Sought) -> NDArray[np.bool_]:
+    """``space``: where any rater drew what is sought, in what this rater had rated."""
+    drawn = masks > 0 if label is None else np.isin(masks, label)
     return np.logical_or.reduce(drawn & rated, axis=0)
 
 
@@ -95,7 +98,7 @@ def cut(example: Example, starts: Sequence[int], crop: Sequence[int]) -> Example
 
 
 def random_patch(
-    example: Example, crop: Sequence[int], foreground: float, labels: Sequence[int | None] = (None,)
+    example: Example, crop: Sequence[int], foreground: float, labels: Sequence[Sought] = (None,)
 ) -> Example:
     """A patch of size ``crop`` at a random place; smaller images are padded, and the padding is not rated.
 
@@ -103,7 +106,7 @@ def random_patch(
         example: the whole image.
         crop: size along each axis of space.
         foreground: probability of placing the patch on a random voxel that some rater drew, if any did.
-        labels: which labels to look for, each of those drawn as often as the others; None means any but background.
+        labels: what to look for, each of those drawn as often as the others.
     """
 
     def drawn() -> list[Voxels]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from probseg.batch import NOBODY, Example
 from probseg.case import Case, Geometry
-from probseg.data.patches import Voxels, cut, drawn_voxels, pad_to, place_patch, random_patch
+from probseg.data.patches import Sought, Voxels, cut, drawn_voxels, pad_to, place_patch, random_patch
 from probseg.data.stored_virtual import StoredVirtual
 from probseg.data.virtual_raters import VirtualRater, fused
 from probseg.io.prepared import Slab
@@ -53,7 +53,7 @@ class ExampleSource(ABC):
     """
 
     entries: tuple[Entry, ...]
-    _labels: tuple[int | None, ...]
+    _labels: tuple[Sought, ...]
 
     @abstractmethod
     def whole(self, index: int) -> Example:
@@ -64,10 +64,13 @@ class ExampleSource(ABC):
         """A random patch of one example, as `probseg.data.patches.random_patch`."""
 
 
-def _sought(info: DatasetInfo, by_class: bool) -> tuple[int | None, ...]:
-    """The labels on which patches are placed: each but background and unknown by itself, or all of them together."""
+def _sought(info: DatasetInfo, by_class: bool) -> tuple[Sought, ...]:
+    """The labels on which patches are placed: each that excludes background by itself, or all of them together."""
     labels = len(info.labels.admissible) - (info.labels.unknown is not None)
-    return tuple(range(1, labels)) if by_class else (None,)
+    drawn = tuple(k for k in range(1, labels) if not info.labels.admissible[k, 0])
+    if by_class:
+        return drawn
+    return (None,) if len(drawn) == labels - 1 else (drawn,)  # a group may hold background and what was not labelled
 
 
 def _numbered(info: DatasetInfo, raters: Iterable[str]) -> tuple[int, ...]:
@@ -284,7 +287,7 @@ class InStore(ExampleSource):
 class _DrawnVoxels(Voxels):
     """The voxels of a volume that some rater drew, of which only the slice of the one that is asked for is read."""
 
-    def __init__(self, store: Store, record: CaseRecord, label: int | None, counts: ArrayLike) -> None:
+    def __init__(self, store: Store, record: CaseRecord, label: Sought, counts: ArrayLike) -> None:
         self._store = store
         self._record = record
         self._label = label

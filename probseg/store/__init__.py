@@ -11,7 +11,18 @@ made. Where they still hold the case is fresh; where they do not, the bytes deci
 
 from __future__ import annotations
 
+from probseg.store.joined import JoinedStore, store_of
 from probseg.store.preparing import STORE, Preparation, has_store, prepare, store_folder
 from probseg.store.reading import Store, prepared
 
-__all__ = ["STORE", "Preparation", "Store", "has_store", "prepare", "prepared", "store_folder"]
+__all__ = [
+    "STORE",
+    "JoinedStore",
+    "Preparation",
+    "Store",
+    "has_store",
+    "prepare",
+    "prepared",
+    "store_folder",
+    "store_of",
+]
