@@ -147,6 +147,8 @@ class MultiRaterData(LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """Shuffled batches that go on where they were; an epoch shorter than a batch is one batch."""
+        if self._training is not None and self.trainer is not None and self.trainer.current_epoch:
+            return self._training  # asked again within a training, by reload_dataloaders_every_n_epochs
         examples = self.examples("train")
         if not examples.one_shape:
             raise ProbsegError("E_SHAPE_MISMATCH", "training images differ in shape; set data.crop to a patch size")

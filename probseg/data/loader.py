@@ -127,5 +127,6 @@ class _Changed(TorchDataset[Example]):
 
 def leave_signals_to_the_trainer(_: int = 0) -> None:
     """A loader process neither stops at Ctrl-C nor saves what its parent, which got the same signal, saves."""
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

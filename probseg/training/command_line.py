@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from probseg.data.datamodule import MultiRaterData
 from probseg.errors import ProbsegError
+from probseg.io.strict_yaml import read_yaml
 from probseg.models import Ensemble, SegmentationModule
 from probseg.models.checkpoints import read_checkpoint
 from probseg.training.checkpoint_files import WholeCheckpoints
+from probseg.training.compiling import compile_networks
 from probseg.training.evaluating import load_trained, predict_run, test_run, validate_run
+from probseg.training.faults import is_first_process
 from probseg.training.fitting import LastValidation, Record, fit_one, require_same_model
 from probseg.training.last_checkpoint import LastCheckpoint
 from probseg.training.members import compose_members, member_settings
@@ -49,6 +51,12 @@ class TrainingCLI(LightningCLI):
             action=ActionYesNo,
             default=False,
             help="Go on with the run that is there, or begin it; a finished one is left as it is.",
+        )
+        parser.add_argument(
+            "--compile",
+            type=bool | str,
+            default=False,
+            help="Compile the network for its training steps (torch.compile): true, or the name of a backend.",
         )
         parser.add_argument(
             "--wandb",
@@ -86,11 +94,13 @@ class TrainingCLI(LightningCLI):
         self.run = Path(settings.out or f"runs/{self._family}")
         if self.subcommand != "fit":
             self.run = folder_of_config(settings) or self.run
-        elif Path(settings.data.root).exists():  # so that the run's config works from any directory
-            settings.data.root = str(Path(settings.data.root).resolve())
+        else:  # so that the run's config works from any directory
+            roots = settings.data.root
+            settings.data.root = _resolved(roots) if isinstance(roots, str) else [_resolved(root) for root in roots]
             settings.data.store = settings.data.store and str(Path(settings.data.store).resolve())
         settings.out = str(self.run)
         settings.checkpoint.dirpath = settings.last.dirpath = str(self.run / "checkpoints")
+        settings.checkpoint.save_last = False  # LastCheckpoint does, at steps from which a training can go on
         settings.trainer.default_root_dir = str(self.run)
         if self.subcommand == "fit":
             self._decide_where_to_start(settings)
@@ -105,6 +115,7 @@ class TrainingCLI(LightningCLI):
         if self.resume:
             self.finished = is_finished(self.run)
             self.start = newest_checkpoint(self.run)
+            self._require_same_seed(settings)
         elif settings.ckpt_path:
             self.start = Path(settings.ckpt_path)
             read_checkpoint(self.start)
@@ -114,6 +125,14 @@ class TrainingCLI(LightningCLI):
                 f"'{self.run}' holds a run already; give --resume to go on with it, --overwrite=true, or another --out",
             )
         settings.ckpt_path = None
+
+    def _require_same_seed(self, settings: Any) -> None:
+        config = self.run / "config.yaml"
+        begun = None
+        if self.start is not None and config.is_file():
+            begun = (read_yaml(config, finite=False) or {}).get("seed_everything")
+        if begun not in (None, settings.seed_everything):
+            raise ProbsegError("E_SCHEMA", f"the run was begun with --seed_everything={begun}; give that, too")
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer; whatever refuses its settings does so in one line."""
@@ -146,7 +165,7 @@ class TrainingCLI(LightningCLI):
     def _precision(self) -> Any:
         asked = self._settings.trainer.precision
         usable = usable_precision(asked, self._settings.trainer.accelerator)
-        if usable != asked and self.subcommand == "fit" and os.environ.get("LOCAL_RANK", "0") == "0":
+        if usable != asked and self.subcommand == "fit" and is_first_process():
             print(f"precision is {usable}: this hardware has no bfloat16, and {asked} would take longer")
         return usable
 
@@ -161,7 +180,9 @@ class TrainingCLI(LightningCLI):
             self._clear_what_is_stale()
         if self.resume and self.start is not None:
             require_same_model(self.start, model)
-        seed = self._settings.seed_everything
+        seed, backend = self._settings.seed_everything, self._settings.compile
+        if backend and not isinstance(model, Ensemble):  # whose members are compiled, each in a run of its own
+            compile_networks(model, "inductor" if backend is True else backend)
         try:
             if isinstance(model, Ensemble):
                 self._save_config_of_an_ensemble()
@@ -256,3 +277,8 @@ def shortened(text: str) -> str:
     """A library's report of a wrong setting as one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines)[:400] if lines else "the configuration is not valid"
+
+
+def _resolved(root: str) -> str:
+    """The path of a dataset from anywhere; the name of the bundled sample is none."""
+    return str(Path(root).resolve()) if Path(root).exists() else root

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -77,9 +76,9 @@ class CpuBudget(Callback):
 
 def _cpu_seconds() -> float:
     """Of this process and its children, those that ended and the loader processes at work."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = os.times()
     at_work = sum(_cpu_seconds_of(child.pid) for child in multiprocessing.active_children())
-    return time.process_time() + ended.ru_utime + ended.ru_stime + at_work
+    return time.process_time() + ended.children_user + ended.children_system + at_work
 
 
 def _cpu_seconds_of(pid: int | None) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from probseg.errors import ProbsegError
 
-__all__ = ["fault_of", "is_a_consequence"]
+__all__ = ["fault_of", "is_a_consequence", "is_first_process"]
 
 _GO_ON = "then go on with --resume"
 _IN_WORKER = re.compile(r"ProbsegError: (E_[A-Z_]+): (.*)")
@@ -38,6 +39,10 @@ def fault_of(error: BaseException) -> ProbsegError | None:
             f"a loader process gave no batch within {hangs[1]} s; look at the disk of the data or raise "
             f"data.worker_timeout_s, {_GO_ON}",
         )
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return ProbsegError(
+            "E_COMPILE", f"the network cannot be compiled; leave --compile out: {' '.join(text.split())[:200]}"
+        )
     if _OTHER_WEIGHTS.search(text):
         return ProbsegError(
             "E_CLASS_MISMATCH", "the weights of the checkpoint do not fit the model; its family or widths differ"
@@ -45,6 +50,11 @@ def fault_of(error: BaseException) -> ProbsegError | None:
     return None
 
 
+def is_first_process() -> bool:
+    """Whether this process of several is the one that tells and writes."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
 def is_a_consequence(error: BaseException) -> bool:
     """Whether this process of several broke down only because another did, which tells why."""
-    return os.environ.get("LOCAL_RANK", "0") != "0" and bool(_COMPANION_LOST.search(str(error)))
+    return not is_first_process() and bool(_COMPANION_LOST.search(str(error)))

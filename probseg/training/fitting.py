@@ -17,6 +17,7 @@ from probseg.io.atomic import write_text
 from probseg.models import SegmentationModule
 from probseg.models.checkpoints import read_checkpoint
 from probseg.training.last_checkpoint import LastCheckpoint
+from probseg.training.stop_signals import TrainingStopped
 
 __all__ = ["LastValidation", "Record", "fit_one", "require_same_model"]
 
@@ -80,9 +81,15 @@ def fit_one(
         start: a checkpoint to go on from.
         seed: for the record.
     """
-    trainer.fit(model, datamodule=data, ckpt_path=start, weights_only=True)
-    steps, epochs = trainer.global_step, trainer.current_epoch
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Trainer's connector
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=start, weights_only=True)
+    except RuntimeError as error:
+        stopped_by = max((c.stopped_by for c in callbacks if isinstance(c, LastCheckpoint)), default=0)
+        if stopped_by:  # a signal to all processes ended loaders before the training came to its next stop
+            raise TrainingStopped(stopped_by, trainer.global_step) from error
+        raise
+    steps, epochs = trainer.global_step, trainer.current_epoch
     validated = max((c.step for c in callbacks if isinstance(c, LastValidation)), default=-1)
     if validated != steps:
         _validate_the_end(trainer, model, data)

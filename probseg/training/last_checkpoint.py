@@ -29,7 +29,7 @@ class LastCheckpoint(Checkpoint):
     which it says that time is up; the job is then queued again.
 
     Args:
-        dirpath: the folder of checkpoints.
+        dirpath: the folder of checkpoints; None for ``checkpoints`` in the trainer's ``default_root_dir``.
         minutes: between two checkpoints; 0 for one after every step. The end of the training always has one.
     """
 
@@ -52,6 +52,11 @@ class LastCheckpoint(Checkpoint):
     def seconds(self) -> float:
         """How long the training has taken, interruptions left out."""
         return self._before + (0.0 if self._start is None else time.monotonic() - self._start)
+
+    @property
+    def stopped_by(self) -> int:
+        """Number of the signal that asked the training to stop; 0 for none."""
+        return self._signals.received
 
     # -- when ---------------------------------------------------------------------------------------------------------
 
@@ -100,9 +105,9 @@ class LastCheckpoint(Checkpoint):
 
     def save(self, trainer: Trainer) -> None:
         """Write ``last.ckpt`` now; the one that was there becomes ``previous.ckpt`` when the new one is safe."""
-        if trainer.fast_dev_run or self.dirpath is None:  # type: ignore[attr-defined]  # set by Trainer's connector
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by Trainer's connector
             return
-        last = Path(self.dirpath) / "last.ckpt"
+        last = Path(self.dirpath or f"{trainer.default_root_dir}/checkpoints") / "last.ckpt"
         self._logged_steps = trainer.fit_loop.epoch_loop._batches_that_stepped
         kept = _second_name(last) if trainer.is_global_zero else None
         try:

@@ -93,7 +93,7 @@ def _averaged(model: LightningModule) -> list[str]:
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     for path, module in model.named_modules():
         if isinstance(module, _NormBase) and module.track_running_stats:
-            names += [f"{path}.{statistic}" for statistic in ("running_mean", "running_var")]
+            names += [f"{path}.{statistic}".lstrip(".") for statistic in ("running_mean", "running_var")]
     return names
 
 

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from probseg.errors import ProbsegError
 from probseg.io.strict_yaml import read_yaml
 from probseg.training.command_line import TrainingCLI, shortened
-from probseg.training.faults import fault_of, is_a_consequence
+from probseg.training.faults import fault_of, is_a_consequence, is_first_process
 from probseg.training.stop_signals import TrainingStopped
 
 __all__ = ["run_training"]
@@ -63,7 +63,7 @@ def _run() -> int:
     try:
         TrainingCLI.make()
     except TrainingStopped as stop:
-        if os.environ.get("LOCAL_RANK", "0") != "0":  # one process tells; that these end is no fault
+        if not is_first_process():  # one process tells; that these end is no fault
             return 0
         name = signal.Signals(stop.number).name
         print(f"stopped by {name} after step {stop.step}; the same command with --resume goes on", file=sys.stderr)

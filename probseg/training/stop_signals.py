@@ -34,6 +34,9 @@ class TrainingStopped(Exception):
 class StopSignals:
     """Notes the first signal, for the training to stop at the next step; a second one ends the process at once.
 
+    A signal often goes to all processes of a job. That loader processes end by it is then no fault, which torch would
+    otherwise raise in the middle of the step.
+
     Attributes:
         received: number of the signal; 0 for none.
     """
@@ -41,6 +44,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received = 0
         self._before: dict[int, Any] = {}
+        self._of_children: Any = None
 
     def listen(self, *numbers: int) -> None:
         """From now on; only the main thread can."""
@@ -52,11 +56,14 @@ class StopSignals:
         """As it was before `listen`."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._before = {}
+        if self._of_children is not None:
+            signal.signal(signal.SIGCHLD, self._of_children)
+        self._before, self._of_children = {}, None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self.received:
             self.received = number
+            self._of_children = signal.signal(signal.SIGCHLD, lambda *_: None)
             if number == signal.SIGINT:
                 os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"\nstopping; Ctrl-C again stops at once\n")
             return
