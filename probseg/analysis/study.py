@@ -22,7 +22,7 @@ from probseg.analysis.drawn_volumes import (
 )
 from probseg.analysis.held_out import ALL_CLASSES, HeldOut, held_out
 from probseg.analysis.outliers import Outlier, consensus_dice, find_outliers
-from probseg.analysis.planning import Plan, plan_sentence, plans
+from probseg.analysis.planning import THESE_RATERS, Plan, plan_sentence, plans
 from probseg.analysis.rater_figures import RaterCard, rater_cards
 from probseg.analysis.repeats import Repeatability, repeatability
 from probseg.analysis.second_readings import SecondReadings, second_readings
@@ -158,7 +158,9 @@ class Study:
         for figure in ("fleiss_kappa", "volume_log_ratio"):
             rows = [p for p in self.plans if p.figure == figure]
             structure = next((p.structure for p in rows if p.structure in (ALL_CLASSES, "opacity")), None)
-            chosen += [p for p in rows if p.structure == (structure or rows[0].structure)]
+            rows = [p for p in rows if p.structure == (structure or rows[0].structure)]
+            # Where raters add nothing, both scopes are one.
+            chosen += [p for p in rows if p.scope == THESE_RATERS or p.rater_share > 0]
         return [plan_sentence(p) for p in chosen]
 
     def to_dict(self) -> dict[str, Any]:

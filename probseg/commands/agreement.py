@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from probseg.analysis.agreement import AgreementReport
     from probseg.analysis.agreement_settings import AgreementSettings
     from probseg.analysis.measuring import Measured
+    from probseg.analysis.tables import Table
     from probseg.io.predicted import PredictedCase
     from probseg.records import Dataset, DatasetInfo
 
@@ -35,6 +36,7 @@ _FILES = (
     "cases.csv",
     "classes.csv",
     "confusion.csv",
+    "sites.csv",
     "volumes.csv",
     "icc.csv",
     "bland_altman.csv",
@@ -69,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where kappa, alpha and entropy are measured: union (what any rater drew, the default), whole (the whole "
         "image), or the name of a class or group such as lung",
     )
+    parser.add_argument("--by", choices=("site",), help="also tell every site apart, in sites.csv")
     parser.add_argument("--tolerance", metavar="MM", nargs="+", type=float, help="of surface Dice (default: 1 2 3)")
     parser.add_argument(
         "--jobs", metavar="N", type=int, help="processes, -1 for one a core (default: as suits the data)"
@@ -198,11 +201,14 @@ def _finish(
     report = merge(statistics, info, settings)
     warn_of(report)
     print_tables(report, Console())
+    sites = report.site_table() if args.by else None
+    if sites is not None and not sites.rows:
+        print("All cases come from one site, so --by site has nothing to tell apart.")
     for sentence in (*sentences(report), *map(clean, report.study.sentences())):
         print(sentence)
     if reused and args.dataset[0] != _MERGE:
         print(f"{reused} of {len(statistics)} cases were measured before this run was stopped, and taken from there.")
-    written = _write(report, args.out)
+    written = _write(report, args.out, {} if sites is None or not sites.rows else {"sites": sites})
     print(f"wrote {', '.join(str(args.out / name) for name in written)}")
     print(f"next: {_next(report, args)}")
     return 0
@@ -223,14 +229,14 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise ProbsegError("E_OUTPUT_EXISTS", f"'{out}' is not empty; add --overwrite or choose another --out")
 
 
-def _write(report: AgreementReport, out: Path) -> list[str]:
+def _write(report: AgreementReport, out: Path, more: dict[str, Table]) -> list[str]:
     import json
 
     from probseg.analysis.shards import MEASURED, SHARD
     from probseg.io.atomic import write_text
     from probseg.io.tables import write_csv
 
-    made = report.tables()
+    made = report.tables() | more
     for name in (*_FILES, SHARD):  # a table of an earlier run would be taken for this one's
         (out / name).unlink(missing_ok=True)
     for name, table in made.items():

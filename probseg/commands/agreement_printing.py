@@ -10,6 +10,7 @@ from rich.text import Text
 
 from probseg.analysis.agreement import AgreementReport, StructureFigures
 from probseg.analysis.bootstrap import Interval
+from probseg.analysis.ceiling import ANYBODY
 
 __all__ = ["clean", "print_tables", "sentences"]
 
@@ -31,7 +32,8 @@ def _cell(interval: Interval, digits: int) -> str:
     """The interval on a line of its own, so that a table of many columns fits a narrow terminal."""
     if interval.n == 0 or math.isnan(interval.low):
         return _show(interval, digits)
-    return f"{interval.value:.{digits}f}\n{interval.low:.{digits}f}-{interval.high:.{digits}f}"
+    between = " to " if interval.low < 0 else "-"
+    return f"{interval.value:.{digits}f}\n{interval.low:.{digits}f}{between}{interval.high:.{digits}f}"
 
 
 def print_tables(report: AgreementReport, console: Console) -> None:
@@ -48,6 +50,59 @@ def print_tables(report: AgreementReport, console: Console) -> None:
     _print_votes(report, console)
     if any(v.volume_ml.n for v in report.volumes):
         _print_volumes(report, console)
+    _print_raters(report, console)
+    _print_ceiling(report, console)
+
+
+def _print_raters(report: AgreementReport, console: Console) -> None:
+    """A row a rater, in the structure of most interest; with two raters agreement is mutual and there is no table."""
+    structure = _of_interest(report)
+    rows = [r for r in report.raters if r.structure == structure]
+    if len(rows) < 3:
+        return
+    table = Table(
+        title=Text(f"Raters against the others: {clean(structure)}"),
+        caption="bias: volume over the geometric mean of the others', less 1",
+    )
+    table.add_column("rater", overflow="fold")
+    for column in ("Dice", "bias, %", "sensitivity", "specificity"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for r in rows:
+        cells = [_cell(f, 3) for f in (r.sensitivity, r.specificity)]
+        table.add_row(Text(clean(r.rater)), _cell(r.dice, 3), _cell(_percent(r.volume_log_ratio), 1), *cells)
+    console.print(table)
+
+
+def _percent(ratio: Interval) -> Interval:
+    """A log ratio as percent more."""
+    value, low, high = (100 * math.expm1(v) for v in (ratio.value, ratio.low, ratio.high))
+    return Interval(value, low, high, ratio.n)
+
+
+def _of_interest(report: AgreementReport) -> str:
+    """Opacity where there is one, else the first class or group."""
+    structures = report.info.labels.structures
+    return "opacity" if "opacity" in structures else structures[0]
+
+
+def _print_ceiling(report: AgreementReport, console: Console) -> None:
+    """The model in a rater's place beside the rater, in Dice."""
+    rows = [c for c in report.study.ceiling if c.figure == "dice" and c.held_out == ANYBODY]
+    if not rows:
+        return
+    table = Table(
+        title="The model in a rater's place, Dice", caption="ceiling.csv has every figure, and Williams' index"
+    )
+    table.add_column("class", overflow="fold")
+    margin = rows[0].margin
+    last = () if margin is None else (f"worse by less\nthan {margin:g}?",)
+    for column in ("a rater", "the model", "difference", "cases", *last):
+        table.add_column(column, justify="right", no_wrap=True)
+    words = {"non-inferior": "yes", "inferior": "no", "inconclusive": "open", None: "-"}
+    for c in rows:
+        cells = [*(_cell(f, 3) for f in (c.raters, c.model, c.difference)), str(c.difference.n)]
+        table.add_row(Text(clean(c.structure)), *cells, *([] if margin is None else [words[c.verdict]]))
+    console.print(table)
 
 
 def _print_volumes(report: AgreementReport, console: Console) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import PREDICTION, CaseStatistics
@@ -102,7 +104,12 @@ def bland_altman(
             style: str | tuple[int, tuple[int, int]] = "-" if level == found.bias else (0, (5, 3))
             axes.axhline(level, color=INK, linewidth=1.2, linestyle=style, zorder=2)
             axes.annotate(
-                f"{level:.3g}", (1.01, level), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=9
+                _signed(f"{level:.3g}"),
+                (1.01, level),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                color=INK,
+                fontsize=9,
             )
     axes.axhline(0, color=MUTED, linewidth=0.6, zorder=1)
     if found.slope_interval[0] > 0 or found.slope_interval[1] < 0:
@@ -126,8 +133,9 @@ def volumes_by_rater(study: Study, axes: Axes, structure: str, measure: str = "v
         ProbsegError: E_UNKNOWN_RATER where raters have no stable identity.
     """
     _named(study)
-    parties = list(study.volumes.parties)
-    table = np.stack([_volumes(study, p, structure, measure) for p in parties], axis=1)  # (cases, parties)
+    drawn = {p: _volumes(study, p, structure, measure) for p in study.volumes.parties}
+    parties = [p for p, values in drawn.items() if not np.isnan(values).all()]
+    table = np.stack([drawn[p] for p in parties], axis=1)  # (cases, parties)
     nothing = int((table == 0).sum())
     table = np.where(table > 0, table, np.nan)
     places = np.arange(len(parties))
@@ -138,23 +146,21 @@ def volumes_by_rater(study: Study, axes: Axes, structure: str, measure: str = "v
     middle = [float(np.exp(np.log(k).mean())) if len(k) else math.nan for k in known]
     axes.plot(places, middle, color=ACCENT, linewidth=1.8, marker="D", markersize=6, zorder=3)
     if not np.isnan(table).all():
-        axes.set_yscale("log")
-    axes.set_xticks(
-        places,
-        parties,
-        rotation=30 if max(map(len, parties)) > 8 else 0,
-        ha="right" if max(map(len, parties)) > 8 else "center",
-    )
+        _logarithmic(axes, "y")
+    slanted = max(map(len, parties), default=0) > 8
+    axes.set_xticks(places, parties, rotation=30 if slanted else 0, ha="right" if slanted else "center")
     axes.set_ylabel(_UNITS[measure], color=MUTED)
-    if nothing:
-        axes.set_xlabel(f"{nothing} volumes are 0 and not shown", color=MUTED)
+    notes = [f"{nothing} volumes of 0 are not shown"] if nothing else []
+    notes += [f"{p} looked at no whole image" for p in drawn if p not in parties]
+    axes.set_xlabel("; ".join(notes), color=MUTED)
     return _quiet(_titled(axes, f"{structure}: each case, and the geometric mean"))
 
 
 def agreement_by_size(study: Study, axes: Axes, structure: str) -> Axes:
     """Mean Dice of the pairs of each case against how much was drawn: small structures agree less for any rater.
 
-    Where the size of a voxel is unknown, sizes are in voxels.
+    From 24 cases on with a line through the medians of up to eight parts. Where the size of a voxel is unknown, sizes
+    are in voxels.
     """
     rows = [_size_and_dice(case, structure, study.info.labels.structures.index(structure)) for case in study.cases]
     size, dice, ml = (np.array(column) for column in zip(*rows, strict=True))
@@ -162,13 +168,13 @@ def agreement_by_size(study: Study, axes: Axes, structure: str) -> Axes:
     in_ml = bool(known.any()) and not np.isnan(ml[known]).any()
     x, y = size * (ml if in_ml else 1.0), dice
     axes.scatter(x[known], y[known], s=18, color=ACCENT, alpha=0.6, linewidths=0, zorder=2)
-    if known.sum() >= 12:
+    if known.sum() >= 24:
         order = np.argsort(x[known])
         parts = np.array_split(order, min(8, known.sum() // 4))
         centre = [float(np.median(x[known][p])) for p in parts]
         axes.plot(centre, [float(np.median(y[known][p])) for p in parts], color=INK, linewidth=1.6, zorder=3)
     if known.any():
-        axes.set_xscale("log")
+        _logarithmic(axes, "x")
     axes.set(ylim=(-0.02, 1.02))
     axes.set_xlabel(f"mean volume drawn, {'mL' if in_ml else 'voxels'}", color=MUTED)
     axes.set_ylabel("mean Dice of its pairs", color=MUTED)
@@ -187,7 +193,7 @@ def ceiling(study: Study, axes: Axes, figure: str = "dice") -> Axes:
             axes.plot([interval.value], [place + shift], marker=marker, markersize=6, color=colour, markeredgewidth=0)
         words = "" if math.isnan(row.difference.low) else f" ({row.difference.low:+.3f} to {row.difference.high:+.3f})"
         axes.annotate(
-            f"{row.difference.value:+.3f}{words}",
+            _signed(f"{row.difference.value:+.3f}{words}"),
             (1.02, place),
             xycoords=("axes fraction", "data"),
             va="center",
@@ -202,7 +208,7 @@ def ceiling(study: Study, axes: Axes, figure: str = "dice") -> Axes:
         for c, m, w in ((INK, "D", "a rater"), (ACCENT, "o", "the model"))
     ]
     axes.legend(handles=marks, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
-    return _quiet(_titled(axes, f"{figure} with the other raters"))
+    return _quiet(_titled(axes, f"{figure} with the other raters, and the model's less a rater's"))
 
 
 def _size_and_dice(case: CaseStatistics, structure: str, k: int) -> tuple[float, float, float]:
@@ -246,7 +252,7 @@ def _matrix(values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[
     """Shares 0 to 1 as squares with their figures, dark on light and light on dark."""
     axes.imshow(values, cmap=PROBABILITY, vmin=0.0, vmax=1.0)
     for (i, j), value in np.ndenumerate(values):
-        if not math.isnan(value):
+        if value >= 0.005:  # an empty cell says nought more plainly; NaN has none
             text = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value < 0.6 else "black")
     axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
@@ -254,6 +260,20 @@ def _matrix(values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[
     axes.tick_params(length=0, colors=INK)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def _signed(text: str) -> str:
+    """With a minus that is as long as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis with plain figures at 1, 2 and 5 of every decade."""
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _titled(axes: Axes, title: str) -> Axes:
