@@ -10,17 +10,19 @@ from probseg.analysis.bootstrap import Interval, bootstrap, bootstrap_mean
 from probseg.analysis.calibration import calibration_error, classwise_calibration_error
 from probseg.analysis.energy import energy_distance_floor, generalized_energy_distance, hungarian_matched_iou
 from probseg.analysis.entropy import complete_agreement, rater_entropy
-from probseg.analysis.kappa import cohen_kappa, fleiss_kappa, krippendorff_alpha
+from probseg.analysis.kappa import cohen_kappa, fleiss_kappa, kappa_and_alpha, krippendorff_alpha
 from probseg.analysis.overlap import pairwise_dice
+from probseg.analysis.simple_fusion import SimpleResult, simple_fusion
 from probseg.analysis.softdice import soft_dice
 from probseg.analysis.staple import StapleResult, staple
-from probseg.analysis.surfaces import surface_distance
+from probseg.analysis.surfaces import surface_dice, surface_distance
 from probseg.analysis.volume_agreement import bland_altman, icc
 from probseg.analysis.volumes import crps
 
 __all__ = [
     "AgreementReport",
     "Interval",
+    "SimpleResult",
     "StapleResult",
     "analyse",
     "bland_altman",
@@ -36,10 +38,13 @@ __all__ = [
     "generalized_energy_distance",
     "hungarian_matched_iou",
     "icc",
+    "kappa_and_alpha",
     "krippendorff_alpha",
     "pairwise_dice",
     "rater_entropy",
+    "simple_fusion",
     "soft_dice",
     "staple",
+    "surface_dice",
     "surface_distance",
 ]

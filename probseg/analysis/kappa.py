@@ -21,6 +21,7 @@ __all__ = [
     "cohen_kappa",
     "coincidences",
     "fleiss_kappa",
+    "kappa_and_alpha",
     "kappa_of_coincidences",
     "kappa_of_counts",
     "kappa_of_joint",
@@ -174,3 +175,20 @@ def krippendorff_alpha(masks: NDArray, rated: NDArray | None = None) -> float:
         num_labels = int(masks.max()) + 1
     found = vote_patterns(masks, num_labels, rated)
     return alpha_of_counts(votes(found.labels, num_labels).T, found.voxels)
+
+
+def kappa_and_alpha(masks: NDArray, num_classes: int, rated: NDArray | None = None) -> tuple[float, float]:
+    """Fleiss' kappa and Krippendorff's alpha of the voxels of a declared region, from one look at them.
+
+    Args:
+        masks: ``(raters, voxels)`` integer labels; one outside ``0..num_classes-1`` is not rated.
+        num_classes: C, background included.
+        rated: ``(raters, voxels)`` booleans, None for everywhere.
+
+    Returns:
+        Kappa over the voxels that every rater rated and alpha over those that two or more did; NaN as for each alone.
+    """
+    found = vote_patterns(masks, num_classes, rated)
+    counts = votes(found.labels, num_classes).T
+    everyone = counts.sum(axis=1) == len(masks)
+    return kappa_of_counts(counts[everyone], found.voxels[everyone]), alpha_of_counts(counts, found.voxels)

@@ -12,6 +12,7 @@ from probseg.analysis.kappa import (
     cohen_kappa,
     coincidences,
     fleiss_kappa,
+    kappa_and_alpha,
     kappa_of_counts,
     kappa_of_joint,
     krippendorff_alpha,
@@ -134,6 +135,14 @@ def test_two_raters_twice_over(masks):
     n, kappa = masks.size, fleiss_kappa(masks, 4, np.ones(12, dtype=bool))
     alpha = krippendorff_alpha(masks)
     assert alpha == pytest.approx(1 - (1 - kappa) * (n - 1) / n, nan_ok=True)
+
+
+@given(LABELS, RATED)
+def test_both_from_one_look(masks, rated):
+    kappa, alpha = kappa_and_alpha(masks, 4, rated)
+    all_rated = rated.all(axis=0)
+    assert kappa == pytest.approx(fleiss_kappa(masks, 4, all_rated), nan_ok=True)
+    assert alpha == pytest.approx(krippendorff_alpha(masks, rated), nan_ok=True)
 
 
 @pytest.mark.oracle

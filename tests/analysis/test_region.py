@@ -75,21 +75,28 @@ def test_the_box_is_the_smallest(data, shape, dtype):
 
 def test_large_volumes_are_looked_at_from_both_ends(monkeypatch):
     seen = []
+    holding = region_module._holding
 
-    class Watched(np.ndarray):
-        def any(self, *args, **kwargs):
-            seen.append(self.shape)
-            return super().any(*args, **kwargs)
+    def watched(parts):
+        seen.append(parts.shape)
+        return holding(parts)
 
-    volume = np.zeros((40, 64, 64), np.int16)  # no bytes, so no words of them
-    volume[20:22, 5:9, 60:63] = 7
-    assert bounding_box(volume.view(Watched)) == (slice(20, 22), slice(5, 9), slice(60, 63))
-    # 20 empty slices and the first full one; 18 empty ones and the last; then only the two together
-    assert seen[:40] == [(64, 64)] * 40
-    assert seen[40] == (2, 64, 64)
+    monkeypatch.setattr(region_module, "_holding", watched)
+    monkeypatch.setattr(region_module, "_AT_ONCE", 4 * 64 * 64)
+    volume = np.zeros((40, 64, 64), np.int16)  # no bytes
+    volume[17:22, 5:9, 60:63] = 7
     bytes_ = (volume > 0).astype(np.uint8)
-    assert bounding_box(bytes_) == bounding_box(volume)
-    assert region_module.bounding_box(np.zeros((40, 64, 64), bool)) is None
+    for mask in (volume, bytes_, bytes_.astype(bool), np.asfortranarray(bytes_)):
+        seen.clear()
+        assert bounding_box(mask) == (slice(17, 22), slice(5, 9), slice(60, 63))
+        # four at a time: 0-3 .. 16-19 from the front, 36-39 .. 20-23 from the back, then what lies between
+        assert seen[:10] == [(4, 64, 64)] * 10
+        assert all(len(shape) < 3 for shape in seen[10:])
+    assert bounding_box(np.zeros((40, 64, 64), bool)) is None
+    whole = np.ones((9, 64, 64), bool)
+    seen.clear()
+    assert bounding_box(whole) == (slice(0, 9), slice(0, 64), slice(0, 64))
+    assert seen[:2] == [(4, 64, 64)] * 2
 
 
 def test_the_box_of_several():
