@@ -20,9 +20,11 @@ from probseg.report.results import RunResult, titles_of
 
 
 def with_matching(run: RunResult, sixteen: Path) -> RunResult:
-    """The run with its HM-IoU at 16 readings."""
-    other = load_run(sixteen / run.folder.name)
-    return dataclasses.replace(run, figures={**run.figures, "hm_iou": other.figure("hm_iou")})
+    """The run with its HM-IoU at 16 readings; undefined where it was not tested with 16."""
+    folder = sixteen / run.folder.name
+    others = load_run(folder).figures if (folder / "results.csv").is_file() else {}
+    figures = {name: figure for name, figure in run.figures.items() if name != "hm_iou"}
+    return dataclasses.replace(run, figures=figures | ({"hm_iou": others["hm_iou"]} if others else {}))
 
 
 def processor_minutes(run: Path) -> float:
