@@ -17,6 +17,7 @@ from scipy.special import ndtr, ndtri
 from probseg.errors import ProbsegError
 
 __all__ = [
+    "Figure",
     "Interval",
     "Method",
     "bca_levels",

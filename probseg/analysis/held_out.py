@@ -20,10 +20,13 @@ from probseg.analysis.volumes import structure_voxels
 from probseg.analysis.vote_tables import vote_tables
 from probseg.labels import LabelSet
 
-__all__ = ["ALL_CLASSES", "Better", "HeldOut", "held_out", "kinds_of_figure"]
+__all__ = ["ALL_CLASSES", "ICC", "Better", "HeldOut", "held_out", "kinds_of_figure"]
 
 ALL_CLASSES = "all classes"
 """Stands for the leaf classes together where a figure is not of one structure."""
+
+ICC = "icc_2_1"
+"""A figure of all cases together, which no case has: see `probseg.analysis.volume_ceiling`."""
 
 Better = Literal["higher", "lower", "nought"]
 
@@ -70,12 +73,12 @@ class HeldOut:
 
 
 def kinds_of_figure(tolerances_mm: Sequence[float] = TOLERANCES_MM) -> dict[str, tuple[Better, bool]]:
-    """Every figure of `held_out`: which way is better, and whether it compares pairs (and so has a Williams index)."""
+    """Every figure: which way is better, and whether it compares pairs and so has a Williams index."""
     kinds: dict[str, tuple[Better, bool]] = {name: (better, True) for name, (better, _) in _PAIRED.items()}
     kinds |= {_surface_dice(t): ("higher", True) for t in tolerances_mm}
     kinds |= {name: (better, False) for name, (better, _, _) in _CONSENSUS.items()}
     kinds |= {name: (better, False) for name, better in _TOGETHER.items()}
-    return kinds | {name: (better, False) for name, better in _VOLUMES.items()}
+    return kinds | {name: (better, False) for name, better in _VOLUMES.items()} | {ICC: ("higher", False)}
 
 
 def _surface_dice(tolerance_mm: float) -> str:

@@ -27,6 +27,7 @@ from probseg.analysis.rater_figures import RaterCard, rater_cards
 from probseg.analysis.repeats import Repeatability, repeatability
 from probseg.analysis.second_readings import SecondReadings, second_readings
 from probseg.analysis.tables import Table, plain
+from probseg.analysis.volume_ceiling import volume_ceiling
 from probseg.records import DatasetInfo
 
 __all__ = ["UNSTABLE", "Study", "identical_raters"]
@@ -113,7 +114,8 @@ class Study:
             return ()
         s, patients = self.settings, [c.patient_id for c in self.cases]
         stable, margins = self.info.stable_raters, dict(s.margins)
-        return human_ceiling(self.held_out, patients, stable, margins, s.samples, s.seed, s.tolerances_mm)
+        found = human_ceiling(self.held_out, patients, stable, margins, s.samples, s.seed, s.tolerances_mm)
+        return (*found, *(volume_ceiling(self.volumes, margins, s.samples, s.seed) if stable else ()))
 
     @cached_property
     def plans(self) -> tuple[Plan, ...]:

@@ -119,6 +119,8 @@ def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, Ends]
     if n < 3 or square <= 1e-24 * n * float(np.abs(x).max()) ** 2:
         return math.nan, _NOTHING
     slope = float(centred @ y) / square
+    if abs(slope) * math.sqrt(square) <= 1e-12 * float(np.abs(y).sum()):
+        slope = 0.0  # of differences that are all the same, rounding would make a bias that grows
     rest = y - y.mean() - slope * centred
     reach = float(stats.t.ppf(0.975, n - 2)) * math.sqrt(float(rest @ rest) / (n - 2) / square)
     return slope, (slope - reach, slope + reach)

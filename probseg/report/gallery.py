@@ -77,9 +77,11 @@ def outlines(case: Case, axes: Axes, info: DatasetInfo, structure: str | None = 
     """
     wanted = structure_of_interest(info.labels) if structure is None else structure
     place = worst_plane(case, info.labels, wanted) if plane is None else plane
-    image = case.image[0] if case.image.ndim > case.geometry.dimensions else case.image
     shape, spacing = case.geometry.shape[-2:], case.geometry.spacing
-    background = info.normalise(_plane(image, place)) if case.has_image else np.zeros(shape)
+    background: NDArray = np.zeros(shape)
+    if case.has_image:
+        image = case.image[0] if case.image.ndim > case.geometry.dimensions else case.image
+        background = info.normalise(_plane(image, place))
     aspect = 1.0 if spacing is None else spacing[-2] / spacing[-1]
     axes.imshow(background, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest", aspect=aspect)
     rows, columns = (np.arange(n + 2) - 1.0 for n in shape)

@@ -110,6 +110,13 @@ def test_bland_altman_by_hand():
     assert math.isnan(bland_altman([3, 1], [1, 3]).slope)  # the mean is 2 in both
 
 
+def test_a_constant_difference_is_not_proportional():
+    a = np.array([0.1, 0.4, 0.9, 1.3])
+    found = bland_altman(a + 0.3, a)
+    assert found.slope == 0.0
+    assert found.slope_interval[0] <= 0.0 <= found.slope_interval[1]
+
+
 def test_bland_and_altman_1986():
     """Mean difference -2.1 l/min, SD 38.8, bias from -22.0 to 17.8, limits -79.7 and 75.5 (with 2 SD)."""
     found = bland_altman(WRIGHT, MINI)
