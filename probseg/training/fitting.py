@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from probseg.errors import ProbsegError, warn
@@ -17,6 +18,7 @@ from probseg.io.atomic import write_text
 from probseg.models import SegmentationModule
 from probseg.models.checkpoints import read_checkpoint
 from probseg.training.last_checkpoint import LastCheckpoint
+from probseg.training.memory import keep_freed_memory
 from probseg.training.stop_signals import TrainingStopped
 
 __all__ = ["LastValidation", "Record", "fit_one", "require_same_model"]
@@ -82,6 +84,8 @@ def fit_one(
         seed: for the record.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Trainer's connector
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        keep_freed_memory()
     try:
         trainer.fit(model, datamodule=data, ckpt_path=start, weights_only=True)
     except RuntimeError as error:
