@@ -13,6 +13,7 @@ from torch.distributions import Independent, Normal
 from probseg.batch import Batch
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
+from probseg.likelihood import mask_log_likelihood
 from probseg.models.base import SegmentationModule
 from probseg.models.bounds import Evidence, EvidenceBound, LatentBound
 from probseg.models.collapse import CollapseAlarm, active_units
@@ -21,6 +22,7 @@ from probseg.models.sampled import mask_mixture, mean_cross_entropy
 from probseg.models.targets import Target
 from probseg.networks.deep import coarsened
 from probseg.networks.divergence import at_noise, kl_by_dimension, whitened
+from probseg.networks.folding import unfold
 from probseg.networks.ladder import LatentLadder, Pointwise
 from probseg.networks.mask_encoder import MaskEncoder
 from probseg.networks.protocol import PyramidNetwork
@@ -107,7 +109,10 @@ class HierarchicalUNet(SegmentationModule):
         self.deep_supervision = deep_supervision
         classes, dimensions = network.num_classes, network.dimensions
         self.encoder = MaskEncoder(network.in_channels + classes, encoder_channels, dimensions)
-        self.ladder = LatentLadder(network.pyramid_channels, latents, widths, self.encoder.size, dimensions)
+        patch = network.fold**dimensions
+        self.ladder = LatentLadder(
+            network.pyramid_channels, classes * patch, patch, latents, widths, self.encoder.size, dimensions
+        )
         coarser = self.ladder.widths[:-1] if deep_supervision else ()
         self.deep_heads = nn.ModuleList(Pointwise(width, classes) for width in coarser)
         self.bound = EvidenceBound(beta) if bound is None else bound
@@ -128,9 +133,14 @@ class HierarchicalUNet(SegmentationModule):
         return SegmentationDistribution(logits.transpose(0, 1)[None])
 
     def _logits(self, features: Tensor, finest: Tensor, space: tuple[int, ...]) -> Tensor:
-        """Features of the image and what the ladder holds to logits ``(batch, readings, classes, *space)``."""
-        changed = features.unsqueeze(1) + self.ladder.change(finest)
-        return self.unet.head(changed.flatten(0, 1), space).unflatten(0, changed.shape[:2])
+        """Features of the image and what the ladder holds to logits ``(batch, readings, classes, *space)``.
+
+        The latents change the network's logits. Where its head is a 1 x 1 convolution, as in `probseg.networks.UNet`, a
+        change of its features would be no more and cost more.
+        """
+        change = unfold(self.ladder.answer(finest).flatten(0, 1), self.unet.fold).unflatten(0, finest.shape[:2])
+        window = tuple(slice(0, n) for n in space)
+        return self.unet.head(features, space).unsqueeze(1) + change[(slice(None), slice(None), slice(None), *window)]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The bound an image and its parts, further terms that are asked for, and how many latents are in use."""
@@ -186,14 +196,12 @@ class HierarchicalUNet(SegmentationModule):
         At a coarser level a voxel stands for all of its block.
         """
         axes = logits.ndim - 3
-        labels, rated = (
-            coarsened(x, level, axes).repeat_interleave(self.bound.samples, dim=1)
-            for x in (target.labels, target.rated)
-        )
+        labels, rated = (coarsened(x, level, axes) for x in (target.labels, target.rated))
         window = tuple(slice(0, n) for n in labels.shape[2:])
-        logits = logits[(slice(None), slice(None), slice(None), *window)]
-        likelihood = self.log_likelihood(logits, labels)
-        return 2 ** (level * axes) * (likelihood * rated).flatten(2).sum(dim=2)
+        readings = logits[(slice(None), slice(None), slice(None), *window)].transpose(0, 1)
+        every = mask_log_likelihood(readings, labels, rated, self.admissible)  # (masks * samples, batch, masks)
+        own = every.unflatten(0, (labels.shape[1], -1)).diagonal(dim1=0, dim2=3)  # (samples, batch, masks)
+        return 2 ** (level * axes) * own.permute(1, 2, 0).flatten(1)
 
     def _deep(self, held: Sequence[Tensor], target: Target, number: int) -> Tensor:
         """Reconstruction at the coarser scales, nats an image."""

@@ -21,7 +21,7 @@ Choose = Callable[[int, Tensor, Independent], Tensor]
 
 
 class LatentLadder(nn.Module):
-    """Turns the levels of a decoder, coarse first, into a change of its finest features under latents of every scale.
+    """Turns the levels of a decoder, coarse first, into a change of the network's answer under latents of every scale.
 
     At rung l, with f_l the decoder's features, h_(l-1) what came from the coarser rung and P the mean and maximum over
     space,
@@ -35,6 +35,9 @@ class LatentLadder(nn.Module):
 
     Args:
         channels: of the decoder's levels, coarse first.
+        outputs: channels of the answer at a position of the finest level, for each of ``outputs // patch`` classes the
+            voxels that share it.
+        patch: voxels that share a position; they start alike, or a grid would show.
         latents: length of the latent vector of each rung, coarse first; rungs below the last of them have none.
         widths: channels of each rung.
         seen: length of what a posterior sees beside the rung, see `posterior`.
@@ -44,8 +47,10 @@ class LatentLadder(nn.Module):
     def __init__(
         self,
         channels: Sequence[int],
+        outputs: int,
+        patch: int = 1,
         latents: Sequence[int] = (4, 4, 4),
-        widths: Sequence[int] = (32, 32, 24, 16),
+        widths: Sequence[int] = (32, 32, 24, 8),
         seen: int = 96,
         dimensions: int = 2,
     ) -> None:
@@ -63,9 +68,18 @@ class LatentLadder(nn.Module):
         self.rungs = nn.ModuleList(
             _Rung(c, a, w, n, seen, dimensions) for c, a, w, n in zip(channels, above, widths, lengths, strict=True)
         )
-        self.to_features = Pointwise(widths[-1], channels[-1])
+        self.to_answer = Pointwise(widths[-1], outputs)
+        self.patch = patch
+        self.reset_parameters()
         if dimensions == 2:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start as a latent that is heard at once, and with all voxels of a position alike."""
+        nn.init.kaiming_normal_(self.to_answer.weight, nonlinearity="linear")
+        for value in (self.to_answer.weight, self.to_answer.bias):
+            value.copy_(value[:: self.patch].repeat_interleave(self.patch, dim=0))
 
     def posterior(self, rung: int, visible: Tensor, prior: Independent, seen: Tensor) -> Independent:
         """q(z_l | z_<l, image, mask), placed and scaled from the prior of the rung.
@@ -99,9 +113,9 @@ class LatentLadder(nn.Module):
             held.append(rung(features, held[-1] if held else None, k, choose))
         return held
 
-    def change(self, finest: Tensor) -> Tensor:
-        """What the finest rung holds to a change of the finest features, ``(batch, readings, channels, *space)``."""
-        return self.to_features(finest.flatten(0, 1)).unflatten(0, finest.shape[:2])
+    def answer(self, finest: Tensor) -> Tensor:
+        """What the finest rung holds to ``(batch, readings, outputs, *space)``, to be added to the network's answer."""
+        return self.to_answer(finest.flatten(0, 1)).unflatten(0, finest.shape[:2])
 
 
 class Pointwise(nn.Linear):
@@ -132,6 +146,9 @@ class _Rung(nn.Module):
 
     def reset_parameters(self) -> None:
         """Start with a prior close to a standard normal, and with latents that move much: a small start collapses."""
+        for layer in (self.from_above, self.mix):
+            if layer is not None:  # torch's start would shrink what the latents do at every rung
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if self.latent:
             nn.init.normal_(self.maps.bias, std=0.5)
             for layer in (self.prior, self.posterior):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from probseg.networks.folding import fold, pad_to_multiple
+from probseg.networks.ladder import Pointwise
 
 __all__ = ["MaskEncoder"]
 
@@ -16,7 +18,7 @@ class MaskEncoder(nn.Module):
     """Summarises an image with a rater's mask at several scales: mean and maximum over space at each, side by side.
 
     A mask of a few dozen voxels hardly moves a mean over the whole image; the maximum sees it. Both are normalised over
-    their channels. Group norm, for examples must not learn from one another which raters were absent.
+    their channels. The norms between convolutions are group norms, so that nothing depends on who else is in a batch.
 
     Args:
         in_channels: image channels plus one a class.
@@ -30,14 +32,13 @@ class MaskEncoder(nn.Module):
     ) -> None:
         super().__init__()
         conv = nn.Conv2d if dimensions == 2 else nn.Conv3d
-        width = in_channels * fold**dimensions
+        self.embed = Pointwise(in_channels * fold**dimensions, channels[0])  # a 3 x 3 kernel would be most of the cost
         self.scales = nn.ModuleList()
-        for outputs in channels:
+        for inputs, outputs in zip((channels[0], *channels[:-1]), channels, strict=True):
             layers: list[nn.Module] = []
-            for inputs in (width, outputs):
-                layers += [conv(inputs, outputs, 3, padding=1), nn.GroupNorm(1, outputs), nn.ReLU(inplace=True)]
+            for width in (inputs, outputs):
+                layers += [conv(width, outputs, 3, padding=1), nn.GroupNorm(1, outputs), nn.ReLU(inplace=True)]
             self.scales.append(nn.Sequential(*layers))
-            width = outputs
         self.pool = (nn.AvgPool2d if dimensions == 2 else nn.AvgPool3d)(2)
         self.norms = nn.ModuleList(nn.LayerNorm(outputs) for outputs in channels for _ in range(2))
         self.fold = fold
@@ -48,9 +49,7 @@ class MaskEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to ``(batch, size)`` float32."""
-        x = fold(pad_to_multiple(x, self.multiple), self.fold)
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = F.relu(self.embed(fold(pad_to_multiple(x, self.multiple), self.fold)))
         pooled: list[Tensor] = []
         for k, scale in enumerate(self.scales):
             x = scale(x if k == 0 else self.pool(x))
