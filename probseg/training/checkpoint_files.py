@@ -39,7 +39,7 @@ class WholeCheckpoints(TorchCheckpointIO):
                 with temporary.open("wb") as file:
                     torch.save(checkpoint, file)
             except RuntimeError as error:  # torch's name for a write that the system refused
-                raise OSError(f"torch could not write it: {str(error).splitlines()[0]}") from error
+                raise _refusal(error) from error
             _read_back(temporary)
         _sync_folder(path.parent)
 
@@ -52,6 +52,14 @@ def _require_finite(checkpoint: dict[str, Any], path: Path) -> None:
                 f"the weight '{name}' is not finite after step {checkpoint.get('global_step')}, so '{path.name}' stays "
                 "as it was; lower the learning rate and go on from it",
             )
+
+
+def _refusal(error: BaseException) -> OSError:
+    """Why the system refused, which torch's error hides behind its own words."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    return cause if cause is not None else OSError("the disk may be full")
 
 
 def _read_back(path: Path) -> None:

@@ -142,13 +142,27 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
         status = main(fit_words(run, *random_words, "--last.minutes=0"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert_one_line(status, capsys.readouterr().err, f"error: E_NOT_WRITABLE: '{run}/checkpoints/")
+    told = capsys.readouterr().err
+    assert_one_line(status, told, f"error: E_NOT_WRITABLE: '{run}/checkpoints/")
+    assert told.endswith("cannot be written: File too large\n")
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["last.ckpt", "previous.ckpt"]
     assert checkpoint_of(run)["global_step"] == 4
     assert checkpoint_of(run, "previous")["global_step"] == 3
     at_step(-1, lambda: None)
     assert main([*fit_words(run, *random_words), "--resume"]) == 0
     assert_same_training(run, whole)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_loader_process_that_dies_is_one_line_and_the_last_checkpoint_stays(
+    fit_words, random_words, at_step, checkpoint_of, tmp_path: Path, capsys
+):
+    """As the system kills it when memory runs out; torch raises it wherever the training just is."""
+    run = tmp_path / "run"
+    at_step(4, lambda: [os.kill(child.pid, signal.SIGKILL) for child in multiprocessing.active_children()] and None)
+    status = main(fit_words(run, *random_words, "--last.minutes=0", "--data.num_workers=1"))
+    assert_one_line(status, capsys.readouterr().err, "error: E_LOADER_DIED: the loader process")
+    assert 3 <= checkpoint_of(run)["global_step"] <= 4
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
