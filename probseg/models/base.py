@@ -12,12 +12,12 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from probseg.batch import Batch
-from probseg.data.keyed import key
+from probseg.data.keyed import key, start_from
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.likelihood import label_log_likelihood
 from probseg.metrics import Evaluation
-from probseg.models.checkpoints import best_checkpoint, describe, read_weights, warm_start
+from probseg.models.checkpoints import PUBLISHED, best_checkpoint, describe, read_weights, warm_start
 from probseg.models.curriculum import Curriculum
 from probseg.models.schedules import Cosine, Schedule, share_of_training
 from probseg.models.step_loss import over_devices, require_finite_loss
@@ -162,7 +162,7 @@ class SegmentationModule(LightningModule, ABC):
 
     def start_from(self, checkpoint: Path) -> None:
         """Take the weights that fit from another run, or from a checkpoint of another program with such a network."""
-        warm_start(self, read_weights(checkpoint))
+        warm_start(self, read_weights(checkpoint, PUBLISHED))
 
     # -- Lightning ----------------------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class SegmentationModule(LightningModule, ABC):
         alone, so that a training that was interrupted goes on as if it had not been.
         """
         trainer = self.trainer
-        torch.manual_seed(key(self._seed, _STEP, trainer.fit_loop.total_batch_idx, trainer.global_rank))
+        start_from(key(self._seed, _STEP, trainer.fit_loop.total_batch_idx, trainer.global_rank))
         if self.curriculum is not None:
             batch = self.curriculum(batch, self._progress())
         terms = self.loss(batch)

@@ -7,7 +7,7 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from probseg.errors import ProbsegError, warn
 from probseg.io.guard import ZIP_FAULTS, file_size
 from probseg.records import DatasetInfo
 
-__all__ = ["best_checkpoint", "describe", "load_weights", "read_checkpoint", "read_weights", "warm_start"]
+__all__ = ["PUBLISHED", "best_checkpoint", "describe", "load_weights", "read_checkpoint", "read_weights", "warm_start"]
+
+PUBLISHED = ("state_dict", "model")
+"""Where weights to start from may stand; the opacity study's files keep them under ``model``."""
 
 # What torch's reader raises on damaged files.
 _DAMAGE = (
@@ -59,10 +62,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def read_weights(path: Path) -> dict[str, Any]:
+def read_weights(path: Path, under: Sequence[str] = ("state_dict",)) -> dict[str, Any]:
     """Read a checkpoint of any program without running anything in it; its weights stand under ``state_dict``.
 
-    A file may keep them under ``model`` instead, as those of the opacity study do, or hold them alone.
+    Args:
+        path: of the file, which may also hold weights and nothing else.
+        under: the names under which the file may keep them, in order of preference.
 
     Raises:
         ProbsegError: the codes of `probseg.io.guard.file_size`, E_UNSAFE_CHECKPOINT when it holds anything but
@@ -73,12 +78,13 @@ def read_weights(path: Path) -> dict[str, Any]:
     content = checkpoint if isinstance(checkpoint, dict) else {}
     if content and all(isinstance(v, Tensor) for v in content.values()):
         content = {"state_dict": content}  # weights and nothing else
-    if "state_dict" not in content and isinstance(content.get("model"), dict):
-        content = {**content, "state_dict": content["model"]}
+    found = next((name for name in under if name in content), None)
+    if found is not None:
+        content = {**content, "state_dict": content[found]}
     weights = content.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ProbsegError(
-            "E_CORRUPT_CHECKPOINT", f"'{path}' holds no weights under state_dict or model; train one with probseg fit"
+            "E_CORRUPT_CHECKPOINT", f"'{path}' holds no weights under {' or '.join(under)}; train one with probseg fit"
         )
     _check_names(content.get("hyper_parameters"), path)
     for name, value in weights.items():

@@ -44,7 +44,7 @@ def test_the_laws_of_maps_and_volumes(make_model: Make, scan: Case, family: str,
     # the first reading kept is that of draw 0
     assert np.bincount(p.readings[0].ravel(), minlength=3).tolist() == p.draw_counts[0].tolist()
     if family in ("MonteCarloDropout", "Ensemble"):
-        assert p.epistemic.max() > 1e-4 and abs(p.ambiguity).max() < 1e-5
+        assert p.epistemic.max() > 2e-5 and abs(p.ambiguity).max() < 1e-6  # an untrained network differs little
     if family == "ProbabilisticUNet":
         assert p.ambiguity.max() > 1e-4 and abs(p.epistemic).max() < 1e-5
 

@@ -13,6 +13,7 @@ import torch
 from probseg.errors import ProbsegError, ProbsegWarning
 from probseg.models import Deterministic, ProbabilisticUNet
 from probseg.models.checkpoints import (
+    PUBLISHED,
     best_checkpoint,
     describe,
     load_weights,
@@ -155,17 +156,19 @@ def test_weights_of_another_program_go_where_they_fit(tmp_path: Path):
     torch.manual_seed(0)
     study = L3UNet(1, 5, (3, 4, 5))
     content = {"model": study.state_dict(), "opt": torch.optim.Adam(study.parameters()).state_dict(), "epoch": 7}
-    read = read_weights(saved(content, tmp_path / "l3net.pth"))
+    read = read_weights(saved(content, tmp_path / "l3net.pth"), PUBLISHED)
     same = Deterministic(L3UNet(1, 5, (3, 4, 5)))
     warm_start(same, read)
     assert all(torch.equal(v, study.state_dict()[k]) for k, v in same.network.state_dict().items())
     other = ProbabilisticUNet(L3UNet(1, 3, (3, 4, 5)), encoder_channels=(4,), hidden=4)
     head = other.network.outc.conv.weight.clone()
-    with pytest.warns(ProbsegWarning, match=r"W_WARM_START: 2 of the 72 .*out: network.outc.conv.weight, network.outc.conv.bias$"):
+    with pytest.warns(
+        ProbsegWarning, match=r"W_WARM_START: 2 of the 72 .*out: network.outc.conv.weight, network.outc.conv.bias$"
+    ):
         warm_start(other, read)
     assert torch.equal(other.network.up2.conv.double_conv[3].weight, study.up2.conv.double_conv[3].weight)
     assert torch.equal(other.network.outc.conv.weight, head)
     parallel = {"state_dict": {f"module.{k}": v for k, v in study.state_dict().items()}}
-    warm_start(same, read_weights(saved(parallel, tmp_path / "parallel.pth")))
+    warm_start(same, read_weights(saved(parallel, tmp_path / "parallel.pth"), PUBLISHED))
     with pytest.raises(ProbsegError, match="E_CLASS_MISMATCH"):
         warm_start(Deterministic(UNet(1, 3, (7, 8))), read)

@@ -291,7 +291,7 @@ def test_a_checkpoint_of_another_kind_is_refused(runs: Path, fit, tmp_path: Path
     torch.save({"state_dict": {"weight": torch.zeros(2)}}, foreign)
     assert_one_error(main([*words[:-1], f"--ckpt_path={foreign}"]), capsys.readouterr().err, "E_CORRUPT_CHECKPOINT")
     assert_one_error(*fit(f"--ckpt_path={foreign}"), "E_CORRUPT_CHECKPOINT")
-    assert_one_error(*fit(f"--model.init_args.warm_start={foreign}"), "E_CORRUPT_CHECKPOINT")
+    assert_one_error(*fit(f"--model.init_args.warm_start={foreign}"), "E_CLASS_MISMATCH")  # weights, none of which fits
 
 
 def test_a_class_that_a_checkpoint_names_is_not_imported(runs: Path, tmp_path: Path, capsys):
