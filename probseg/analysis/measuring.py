@@ -23,7 +23,7 @@ from probseg.analysis.case_agreement import CaseStatistics, case_statistics
 from probseg.analysis.case_files import FORMAT, from_plain, to_plain
 from probseg.analysis.repeats import separate_repeats
 from probseg.case import Case
-from probseg.errors import gathered_warnings
+from probseg.errors import ProbsegError, gathered_warnings
 from probseg.io.atomic import write_text
 from probseg.io.predicted import PredictedCase
 from probseg.records import CaseRecord, Dataset, DatasetInfo, check_case_id
@@ -91,33 +91,49 @@ def measure(
         jobs: processes, -1 for as many as there are cores. None is what an enclosing ``joblib.parallel_config`` says,
             and this process alone where nothing does; so any backend of joblib serves.
         follow: shows progress of so many cases, such as `probseg.progress.followed`.
+
+    Raises:
+        ProbsegError: E_ARGUMENT for no jobs, E_WORKER_DIED where a process did not survive, whatever reading a case
+            raises. What was measured until then is kept.
     """
+    if jobs == 0:
+        raise ProbsegError("E_ARGUMENT", "jobs must be the number of processes, or -1 for one a core, but is 0")
     items: Iterable[CaseRecord | Case] = cases
     total = len(cases) if isinstance(cases, Sized) else 0
-    loader, empty = None, None
-    if isinstance(cases, Dataset):
-        empty = replace(cases, records=())  # of the others no process needs to know
-        # A stack is one file of many small cases: it is opened here, once, and its cases are sent.
-        in_files = cases.path is not None and bool(cases.records) and bool(stats(cases, cases.records[0]))
-        items = cases.records if in_files else cases
-        loader = cases.loader if in_files else None
+    dataset = None
+    if isinstance(cases, Dataset) and _lies_in_files(cases):
+        dataset, items = replace(cases, records=()), cases.records  # of the others no process needs to know
     held = predictions if isinstance(predictions, dict) else {}
-    task = _Task(info, settings, keep, loader, empty, None if isinstance(predictions, dict) else predictions)
+    kept = None if keep is None else keep.resolve()  # a process elsewhere may stand in another folder
+    task = _Task(info, settings, kept, dataset, None if isinstance(predictions, dict) else predictions)
     pairs = ((item, held.get(item.case_id)) for item in items)
     done = _spread(task, pairs, jobs)
     yield from done if follow is None else follow(done, total)
+
+
+def _lies_in_files(dataset: Dataset) -> bool:
+    """Whether each case is read alone. A stack is one file of many small cases: opened once, and they are sent."""
+    return dataset.path is not None and bool(dataset.records) and bool(stats(dataset, dataset.records[0]))
 
 
 def _spread(
     task: _Task, pairs: Iterable[tuple[CaseRecord | Case, Predicted | None]], jobs: int | None
 ) -> Iterator[Measured]:
     import joblib
+    from joblib.externals.loky.process_executor import BrokenProcessPool
 
     # Asked for nothing, joblib says 1 unless somebody configured it.
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator")
     if pool.n_jobs == 1:
-        return (task(*pair) for pair in pairs)
-    return pool(joblib.delayed(task)(*pair) for pair in pairs)
+        yield from (task(*pair) for pair in pairs)
+        return
+    try:
+        yield from pool(joblib.delayed(task)(*pair) for pair in pairs)
+    except BrokenProcessPool as error:
+        raise ProbsegError(
+            "E_WORKER_DIED",
+            "a process was killed while it measured a case, perhaps for want of memory; use fewer jobs",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -127,7 +143,6 @@ class _Task:
     info: DatasetInfo
     settings: AgreementSettings
     keep: Path | None
-    loader: Callable[[CaseRecord], Case] | None
     dataset: Dataset | None
     predictions: Mapping[str, Predicted] | None
 
@@ -144,10 +159,14 @@ class _Task:
             write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
         return found
 
+    @property
+    def _whole(self) -> Dataset:
+        assert self.dataset is not None  # there is one where items are records
+        return self.dataset
+
     def _measured(self, item: CaseRecord | Case, prediction: Predicted | None) -> Measured:
         with gathered_warnings() as gathered:
-            case = self.loader(item) if isinstance(item, CaseRecord) and self.loader is not None else item
-            assert isinstance(case, Case)
+            case = item if isinstance(item, Case) else self._whole.load(item)
             found = self._statistics(case, prediction)
         return Measured(found, tuple((w.code, w.message) for w in gathered))
 
@@ -168,8 +187,7 @@ class _Task:
         names = [item.case_id, item.patient_id, item.site]
         digest = hashlib.sha256(json.dumps([FORMAT, __version__, self.info.to_dict(), chosen, names]).encode())
         if isinstance(item, CaseRecord):
-            assert self.dataset is not None
-            digest.update(key_of(self.dataset, item).encode())
+            digest.update(key_of(self._whole, item).encode())
         else:
             for rater, mask in item.masks.items():
                 digest.update(_digest(rater, mask, item.rated_by(rater)))

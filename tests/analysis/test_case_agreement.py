@@ -2,6 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from probseg.analysis.case_agreement import PREDICTION, case_statistics
 from probseg.analysis.case_files import to_plain
@@ -162,3 +165,120 @@ def test_cropping_to_what_was_drawn_changes_nothing():
     ]
     assert found[0].pairs == found[1].pairs
     assert found[0].complete_agreement == found[1].complete_agreement
+
+
+MASKS = hnp.arrays(np.uint8, (4, 2, 4, 5), elements=st.sampled_from([0, 0, 1, 2, 3, 4]))
+LEAVES = hnp.arrays(np.uint8, (3, 2, 4, 5), elements=st.sampled_from([0, 0, 1, 2]))
+RATED = hnp.arrays(bool, (4, 2, 4, 5))
+
+
+def volume(masks, names="ABCD", rated=None, prediction=None, region="union"):
+    looked = {} if rated is None else dict(zip(names, rated, strict=False))
+    made = Case("c", "p", "s", np.zeros((0, 2, 4, 5)), dict(zip(names, masks, strict=False)), GRID, looked)
+    return case_statistics(made, LABELS, prediction, region=region)
+
+
+GRID = Geometry((2, 4, 5), (3.0, 1.0, 0.7))
+
+
+def by_pair(found):
+    """Figures of each unordered pair, the directed ones from the first name to the other."""
+    out = {}
+    for p in found.pairs:
+        figures = {k: v for k, v in vars(p).items() if k not in ("rater_a", "rater_b", "structure")}
+        if p.rater_a > p.rater_b:
+            for one, other in (("surface_mean_ab_mm", "surface_mean_ba_mm"), ("surface_95_ab_mm", "surface_95_ba_mm")):
+                figures[one], figures[other] = figures[other], figures[one]
+        out[tuple(sorted((p.rater_a, p.rater_b))), p.structure] = figures
+    return out
+
+
+def same_pairs(one, other):
+    assert set(one) == set(other)
+    for key, figures in one.items():
+        for name, value in figures.items():
+            assert value == pytest.approx(other[key][name], nan_ok=True, rel=1e-12), (key, name)
+
+
+@settings(max_examples=25)
+@given(MASKS, RATED, st.permutations(range(4)))
+def test_the_order_of_raters_does_not_matter(masks, rated, order):
+    found = volume(masks, rated=rated)
+    turned = volume(masks[order], "".join("ABCD"[k] for k in order), rated[order])
+    same_pairs(by_pair(found), by_pair(turned))
+    for name in ("complete_agreement", "rater_entropy", "fleiss_kappa", "krippendorff_alpha"):
+        np.testing.assert_allclose(getattr(found.votes, name), getattr(turned.votes, name), rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=25)
+@given(MASKS, RATED)
+def test_a_missing_rater_is_a_dropped_one_and_others_are_not_asked(masks, rated):
+    rated[3] = False
+    found, dropped = volume(masks, rated=rated), volume(masks[:3], rated=rated[:3])
+    assert to_plain(found) == to_plain(dropped)
+    # what two raters have in common does not depend on a third, but for the region, which all declare
+    whole, two = volume(masks[:3], region="whole"), volume(masks[:2], region="whole")
+    same_pairs({k: v for k, v in by_pair(whole).items() if k[0] == ("A", "B")}, by_pair(two))
+    scribbled = volume(np.where(rated, masks, 1), rated=rated)
+    assert to_plain(scribbled) == to_plain(found)
+
+
+@settings(max_examples=25)
+@given(MASKS)
+def test_a_copy_agrees_with_its_original_in_everything(masks):
+    found = volume(np.stack([masks[0], masks[0], masks[1]]))
+    for p in found.pairs:
+        if (p.rater_a, p.rater_b) != ("A", "B"):
+            continue
+        assert (p.class_voxels, p.presence_voxels, p.extent_voxels) == (0, 0, 0)
+        assert p.dice == 1.0 if p.empty == 0 else math.isnan(p.dice)
+        for value, best in ((p.surface_95_mm, 0.0), (p.surface_mean_mm, 0.0), *((d, 1.0) for d in p.surface_dice)):
+            assert math.isnan(value) or value == best
+        assert math.isnan(p.cohen_kappa) or p.cohen_kappa == pytest.approx(1.0)
+    same = (masks[0] > 0).any()
+    assert (("A", "B") in found.identical) == same
+
+
+@settings(max_examples=25)
+@given(MASKS, RATED)
+def test_the_parts_sum_to_the_whole(masks, rated):
+    found = volume(masks, rated=rated)
+    known = rated & (masks < 5)
+    assert found.patterns.voxels.sum() == masks[0].size
+    tables = {(t.rater_a, t.rater_b): t for t in found.pair_tables}
+    for p in found.pairs:
+        i, j = "ABCD".index(p.rater_a), "ABCD".index(p.rater_b)
+        both, table = known[i] & known[j], tables[p.rater_a, p.rater_b]
+        assert table.joint.sum() == both.sum()
+        member = LABELS.membership(p.structure)
+        a, b = member[masks[i]], member[masks[j]]
+        decided = both & (a != -1) & (b != -1)
+        assert p.class_voxels + p.presence_voxels + p.extent_voxels == ((a != b) & decided).sum()
+        assert table.region.sum() <= table.joint.sum()
+        assert (table.region <= table.joint).all()
+        if p.surface_95_mm == p.surface_95_mm:
+            assert p.surface_95_mm == max(p.surface_95_ab_mm, p.surface_95_ba_mm)
+            assert min(p.surface_mean_ab_mm, p.surface_mean_ba_mm) <= p.surface_mean_mm + 1e-12
+
+
+@pytest.mark.oracle
+@settings(max_examples=25)
+@given(LEAVES, RATED)
+def test_scikit_learn(masks, rated):
+    metrics = pytest.importorskip("sklearn.metrics")
+    found = volume(masks, "ABC", rated[:3], region="whole")
+    for table in found.pair_tables:
+        i, j = "ABC".index(table.rater_a), "ABC".index(table.rater_b)
+        both = rated[i] & rated[j]
+        theirs = metrics.confusion_matrix(masks[i][both], masks[j][both], labels=range(len(LABELS.values)))
+        np.testing.assert_array_equal(table.joint, theirs)
+        if len(np.unique(masks[[i, j]][:, both])) > 1:
+            kappa = metrics.cohen_kappa_score(masks[i][both], masks[j][both])
+            assert table.cohen_kappa(3) == pytest.approx(kappa)
+    for p in found.pairs:
+        i, j = "ABC".index(p.rater_a), "ABC".index(p.rater_b)
+        both, member = rated[i] & rated[j], LABELS.membership(p.structure)
+        a, b = member[masks[i][both]], member[masks[j][both]]
+        if a.any() or b.any():
+            assert p.dice == pytest.approx(metrics.f1_score(a, b))
+            assert p.iou == pytest.approx(metrics.jaccard_score(a, b))

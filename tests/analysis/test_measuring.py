@@ -182,3 +182,28 @@ def test_a_cluster_of_two_dask_workers(tmp_path):
     assert in_memory == ALONE
     assert [m.warned[0][0] for m in found if m.warned] == ["W_FULL_MASK"]
     assert merge([m.statistics for m in found], dataset.info, SETTINGS).to_dict()["cases"] == 3
+
+
+def test_no_jobs_measure_nothing():
+    with pytest.raises(ProbsegError, match="E_ARGUMENT: jobs must be"):
+        list(measure(CASES, INFO, SETTINGS, jobs=0))
+
+
+def test_a_process_that_dies_is_told_in_one_sentence(monkeypatch):
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    class Pool:
+        n_jobs = 2
+
+        def __init__(self, **_):
+            pass
+
+        def __call__(self, tasks):
+            yield next(iter(tasks))[0](CASES[0], None)
+            raise TerminatedWorkerError("killed")
+
+    monkeypatch.setattr(joblib, "Parallel", Pool)
+    done = measure(CASES, INFO, SETTINGS, jobs=2)
+    assert next(done).statistics.case_id == "c0"
+    with pytest.raises(ProbsegError, match="E_WORKER_DIED: a process was killed"):
+        next(done)
