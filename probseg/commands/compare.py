@@ -9,9 +9,7 @@ from probseg.errors import ProbsegError
 from probseg.report.leaderboard import ordered_by, to_markdown, write_leaderboard
 from probseg.report.reading import find_runs, load_run
 
-DESCRIPTION = (
-    "Write the figures of tested runs side by side, the best first, as CSV, Markdown and LaTeX."
-)
+DESCRIPTION = "Write the figures of tested runs side by side, the best first, as CSV, Markdown and LaTeX."
 EXAMPLE = "probseg compare runs/probabilistic_unet runs/deterministic --out comparison"
 
 

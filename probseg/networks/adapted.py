@@ -13,7 +13,7 @@ __all__ = ["Adapted"]
 
 
 class Adapted(nn.Module):
-    """A network of any library with a head of its own: of the features that it gives, a learnt convolution makes logits.
+    """A network of any library with a head of its own: a learnt convolution makes logits of the features that it gives.
 
     `Deterministic` takes any network that gives logits as it is. Families that change features (`ProbabilisticUNet`,
     `StochasticSegmentation` and others) ask for `FeatureNetwork`, which this makes of it: let the network give more

@@ -151,9 +151,9 @@ class _Rung(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if self.latent:
             nn.init.normal_(self.maps.bias, std=0.5)
-            for layer in (self.prior, self.posterior):
-                nn.init.normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+            for moments in (self.prior, self.posterior):
+                nn.init.normal_(moments.weight, std=0.02)
+                nn.init.zeros_(moments.bias)
 
     def forward(self, features: Tensor, above: Tensor | None, level: int, choose: Choose) -> Tensor:
         """Features ``(batch, channels, *space)`` and the coarser rung to ``(batch, readings, width, *space)``."""
