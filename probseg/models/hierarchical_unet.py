@@ -15,7 +15,7 @@ from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.likelihood import mask_log_likelihood
 from probseg.models.base import SegmentationModule
-from probseg.models.bounds import Evidence, EvidenceBound, LatentBound
+from probseg.models.bounds import Evidence, EvidenceBound, ImportanceWeightedBound, LatentBound
 from probseg.models.collapse import CollapseAlarm, active_units
 from probseg.models.mask_channels import mask_channels
 from probseg.models.sampled import mask_mixture, mean_cross_entropy
@@ -55,6 +55,8 @@ class HierarchicalUNet(SegmentationModule):
         latents: length of the latent vector of each scale, coarse first; at most as many as the network has levels.
         widths: channels of the ladder at each level, coarse first.
         beta: weight of the KL terms; 1 is the evidence lower bound.
+        betas: further weights, one for the KL of each scale, coarse first; None for 1 each. With free bits, which the
+            bound gives to each dimension, it is the weighted KL of a dimension that is free.
         prior_weight: weight of a further term, the cross entropy of the mean probabilities over ``prior_samples``
             samples of the prior, as in `ProbabilisticUNet`: training then sees what prediction does.
         mixture_weight: weight of another, the likelihood of whole masks under the mixture of the same samples,
@@ -68,12 +70,15 @@ class HierarchicalUNet(SegmentationModule):
         kwargs: those of `SegmentationModule`.
     """
 
+    betas: Tensor
+
     def __init__(
         self,
         network: nn.Module,
         latents: Sequence[int] = (4, 4, 4),
         widths: Sequence[int] = (32, 32, 24, 8),
         beta: float = 1.0,
+        betas: Sequence[float] | None = None,
         prior_weight: float = 0.0,
         mixture_weight: float = 0.0,
         prior_samples: int = 8,
@@ -99,10 +104,7 @@ class HierarchicalUNet(SegmentationModule):
             raise ProbsegError(
                 "E_SCHEMA", f"deep_supervision needs a network whose fold is a power of 2, but it is {network.fold}"
             )
-        if bound is not None and beta != 1:
-            raise ProbsegError(
-                "E_SCHEMA", f"beta of HierarchicalUNet is {beta}, but a bound is given; set beta of EvidenceBound"
-            )
+        self.bound = _chosen_bound(bound, beta, betas, len(latents))
         self.prior_weight = prior_weight
         self.mixture_weight = mixture_weight
         self.prior_samples = prior_samples
@@ -113,9 +115,10 @@ class HierarchicalUNet(SegmentationModule):
         self.ladder = LatentLadder(
             network.pyramid_channels, classes * patch, patch, latents, widths, self.encoder.size, dimensions
         )
+        weights = torch.tensor([1.0] * len(latents) if betas is None else list(betas))
+        self.register_buffer("betas", weights.repeat_interleave(torch.tensor(latents)), persistent=False)
         coarser = self.ladder.widths[:-1] if deep_supervision else ()
         self.deep_heads = nn.ModuleList(Pointwise(width, classes) for width in coarser)
-        self.bound = EvidenceBound(beta) if bound is None else bound
         self.alarm = CollapseAlarm()
 
     @property
@@ -164,7 +167,7 @@ class HierarchicalUNet(SegmentationModule):
             of_pairs(self._own_likelihood(logits[:, :number], target)),
             of_pairs(steps.log_prior),
             of_pairs(steps.log_posterior),
-            of_pairs(steps.kl).mean(dim=0),
+            self.betas * of_pairs(steps.kl).mean(dim=0),
             shares[chosen] / size,
         )
         terms: dict[str, Tensor] = self.bound(evidence)
@@ -214,6 +217,21 @@ class HierarchicalUNet(SegmentationModule):
             each = self._own_likelihood(logits, target, finest + k).unflatten(1, (-1, self.bound.samples)).mean(dim=2)
             total = total - 0.5**k * (each * target.share).sum(dim=1).mean()
         return total
+
+
+def _chosen_bound(bound: LatentBound | None, beta: float, betas: Sequence[float] | None, scales: int) -> LatentBound:
+    """The bound that is given, or that of ``beta``; refuses weights that it would not heed."""
+    if bound is not None and beta != 1:
+        raise ProbsegError(
+            "E_SCHEMA", f"beta of HierarchicalUNet is {beta}, but a bound is given; set beta of EvidenceBound"
+        )
+    if betas is not None and (len(betas) != scales or min(betas) < 0):
+        raise ProbsegError(
+            "E_SCHEMA", f"betas must be {scales} weights of at least 0, one a scale, but are {list(betas)}"
+        )
+    if betas is not None and isinstance(bound, ImportanceWeightedBound):
+        raise ProbsegError("E_SCHEMA", "an ImportanceWeightedBound has no KL to weigh; leave betas out")
+    return EvidenceBound(beta) if bound is None else bound
 
 
 class _Ascent:

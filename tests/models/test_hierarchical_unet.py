@@ -133,6 +133,19 @@ def test_draws_of_the_prior_are_held_to_masks_as_a_mixture_and_by_their_mean(inf
 
 
 @torch.no_grad()
+def test_each_scale_has_a_weight_of_its_own(info, batch):
+    kls = []
+    for betas in (None, (1.0, 0.0), (0.0, 1.0), (2.0, 0.5)):
+        model = build(info, betas=betas)
+        torch.manual_seed(5)
+        kls.append(model.loss(batch)["kl"].item())
+    both, coarse, fine, weighed = kls
+    assert min(coarse, fine) > 0.05
+    assert both == pytest.approx(coarse + fine, rel=1e-5)
+    assert weighed == pytest.approx(2 * coarse + 0.5 * fine, rel=1e-5)
+
+
+@torch.no_grad()
 def test_deep_supervision_by_hand(info):
     # Heads of weight 0 say 1/3 of every class. The finest rung stands for 2 x 2 pixels, the coarser one for 4 x 4, of
     # which 16 x 12 has 4 x 3, each counting 16: log 3 a pixel and, at half the weight, 96 log 3.
@@ -289,7 +302,8 @@ def test_wrong_settings(info):
             {"prior_weight": -1.0},
             {"mixture_weight": -1.0},
             {"prior_samples": 0},
-            {"deep_supervision": -1.0},
+            *({"deep_supervision": -1.0}, {"betas": (1.0,)}, {"betas": (1.0, -1.0)}),
+            {"betas": (1.0, 1.0), "bound": ImportanceWeightedBound()},
         ),
         *({"latents": ()}, {"latents": (0,)}, {"latents": (1, 1, 1)}, {"widths": (4,)}, {"widths": (4, 4, 4)}),
         {"beta": 0.5, "bound": EvidenceBound()},
