@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
-__all__ = ["key", "seeded"]
+__all__ = ["key", "seeded", "start_from"]
 
 
 def key(*path: int) -> int:
@@ -25,12 +27,24 @@ def key(*path: int) -> int:
     return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little") >> 1
 
 
+def start_from(seed: int) -> None:
+    """Global random numbers of torch on every device, of NumPy and of Python start from ``seed``."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # what transforms and losses of others may draw from
+    random.seed(seed)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within this block torch's global random numbers on the CPU start from ``seed``; afterwards go on as if unused."""
-    state = torch.get_rng_state()
+    """Within this block global random numbers on the CPU start from ``seed``; afterwards they go on as if unused."""
+    of_torch, of_python = torch.get_rng_state(), random.getstate()
+    of_numpy = np.random.get_state()  # noqa: NPY002
     torch.default_generator.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
     try:
         yield
     finally:
-        torch.set_rng_state(state)
+        torch.set_rng_state(of_torch)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)

@@ -33,12 +33,12 @@ def require_finite_loss(loss: Tensor, batch: Batch, trainer: Trainer | None) -> 
     if several:
         told = _gathered(told[0])
     value = next(value for value, cases in told if cases)
-    cases = sorted({case for _, found in told for case in found})
+    cases = ", ".join(sorted({case for _, found in told for case in found}))
+    step = 0 if trainer is None else trainer.global_step
     raise ProbsegError(
         "E_NONFINITE_LOSS",
-        f"the loss of step {0 if trainer is None else trainer.global_step} is {value} on "
-        f"{', '.join(cases)}; lower the learning rate or look at these cases with probseg check, then go on from the "
-        "last checkpoint, which is from before",
+        f"the loss of step {step} is {value} on {cases}; look at these cases with probseg check, or begin with a lower "
+        "learning rate from the last checkpoint, which is from before (--model.init_args.warm_start)",
     )
 
 

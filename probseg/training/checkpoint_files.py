@@ -50,7 +50,7 @@ def _require_finite(checkpoint: dict[str, Any], path: Path) -> None:
             raise ProbsegError(
                 "E_NONFINITE",
                 f"the weight '{name}' is not finite after step {checkpoint.get('global_step')}, so '{path.name}' stays "
-                "as it was; lower the learning rate and go on from it",
+                "as it was; begin with a lower learning rate from it (--model.init_args.warm_start)",
             )
 
 

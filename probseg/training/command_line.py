@@ -25,7 +25,7 @@ from probseg.training.checkpoint_files import WholeCheckpoints
 from probseg.training.compiling import compile_networks
 from probseg.training.evaluating import load_trained, predict_run, test_run, validate_run
 from probseg.training.faults import is_first_process
-from probseg.training.fitting import LastValidation, Record, fit_one, require_same_model
+from probseg.training.fitting import LastValidation, Record, fit_one, require_same_model, tell_what_is_kept
 from probseg.training.last_checkpoint import LastCheckpoint
 from probseg.training.members import compose_members, member_settings
 from probseg.training.metrics_table import MetricsTable
@@ -178,8 +178,8 @@ class TrainingCLI(LightningCLI):
             return
         if self.trainer.is_global_zero:
             self._clear_what_is_stale()
-        if self.resume and self.start is not None:
-            require_same_model(self.start, model)
+        if self.start is not None:
+            require_same_model(self.start, model) if self.resume else tell_what_is_kept(self.start, model)
         seed, backend = self._settings.seed_everything, self._settings.compile
         if backend and not isinstance(model, Ensemble):  # whose members are compiled, each in a run of its own
             compile_networks(model, "inductor" if backend is True else backend)
@@ -206,6 +206,8 @@ class TrainingCLI(LightningCLI):
         if self.start is None and not self.resume:
             clear_run(self.run) if self._settings.overwrite else None
         Record.path(self.run).unlink(missing_ok=True)
+        for unfinished in (self.run / "checkpoints").glob(".tmp*"):  # of a process that was killed while it saved
+            unfinished.unlink(missing_ok=True)
 
     def _save_config_of_an_ensemble(self) -> None:
         """Its trainer fits nothing, so that the callback has to be told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from probseg.training.last_checkpoint import LastCheckpoint
 from probseg.training.memory import keep_freed_memory
 from probseg.training.stop_signals import TrainingStopped
 
-__all__ = ["LastValidation", "Record", "fit_one", "require_same_model"]
+__all__ = ["LastValidation", "Record", "fit_one", "require_same_model", "tell_what_is_kept"]
 
 
 @dataclass(frozen=True)
@@ -126,17 +126,32 @@ def require_same_model(start: Path, model: SegmentationModule) -> None:
     Raises:
         ProbsegError: E_SCHEMA with the first setting of the model that differs from the checkpoint's.
     """
-    stored = read_checkpoint(start)["probseg"].get("config")
-    different = _difference(stored, model.config, "model") if stored and model.config else None
+    different = next(_differences(_stored(start), model.config or {}, "model"), None)
     if different is not None:
         raise ProbsegError(
             "E_SCHEMA", f"the run was begun with another {different}; give what it was, or another --out to begin anew"
         )
 
 
-def _difference(a: Any, b: Any, name: str) -> str | None:
-    """Name of the first setting in which two configurations differ; what only one of them has does not count."""
+def tell_what_is_kept(start: Path, model: SegmentationModule) -> None:
+    """Settings of the optimiser travel in the checkpoint; others that were given are without effect, and told."""
+    kept = [name for name in _differences(_stored(start), model.config or {}, "model") if ".optimizer." in name]
+    if kept:
+        warn(
+            "W_OPTIMIZER",
+            f"{', '.join(kept)} stays as it is in '{start}'; for a new value begin a run with "
+            f"--model.init_args.warm_start={start} instead of --ckpt_path",
+        )
+
+
+def _stored(start: Path) -> Any:
+    return read_checkpoint(start)["probseg"].get("config") or {}
+
+
+def _differences(a: Any, b: Any, name: str) -> Iterator[str]:
+    """Names of the settings in which two configurations differ; what only one of them has does not count."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        found = (_difference(a[key], b[key], f"{name}.{key}") for key in a if key in b)
-        return next((difference for difference in found if difference is not None), None)
-    return None if a == b else name
+        for key in a.keys() & b.keys():
+            yield from _differences(a[key], b[key], f"{name}.{key}")
+    elif a != b:
+        yield name

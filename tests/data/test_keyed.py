@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probseg.data.keyed import key, seeded
+from probseg.data.keyed import key, seeded, start_from
 
 
 @given(st.lists(st.integers(-(2**70), 2**70), min_size=1, max_size=4))
@@ -32,3 +35,18 @@ def test_inside_the_numbers_start_from_the_seed_and_outside_go_on():
     assert torch.equal(torch.cat([before, torch.rand(2)]), expected)
     assert torch.equal(inside, torch.rand(3, generator=torch.Generator().manual_seed(7)))
     assert torch.initial_seed() == 1
+
+
+def test_numbers_of_numpy_and_python_follow_the_seed_too():
+    def drawn() -> tuple[float, float, float]:
+        return float(torch.rand(())), float(np.random.random()), random.random()  # noqa: NPY002
+
+    start_from(3)
+    first, then = drawn(), drawn()
+    start_from(3)
+    assert drawn() == first
+    with seeded(5):
+        inside = drawn()
+    assert drawn() == then
+    with seeded(5):
+        assert drawn() == inside != first

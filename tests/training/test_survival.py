@@ -197,6 +197,11 @@ def test_it_goes_on_with_the_settings_it_began_with(fit_words, random_words, who
     assert_one_line(status, capsys.readouterr().err, told)
     status = main([*words, "--resume", "--overwrite=true"])
     assert_one_line(status, capsys.readouterr().err, "error: E_SCHEMA: --resume goes on with a run; ")
+    last, rate = run / "checkpoints" / "last.ckpt", "model.init_args.optimizer.init_args.lr"
+    assert (
+        main([*words, f"--ckpt_path={last}", f"--{rate}=0.1", "--trainer.max_steps=16", "--trainer.max_epochs=9"]) == 0
+    )
+    assert capsys.readouterr().err.startswith(f"warning: W_OPTIMIZER: {rate} stays as it is in '{last}'; ")
     wider = "--model.init_args.network.init_args.channels=[4,12]"
     status = main([*words, f"--ckpt_path={run}/checkpoints/last.ckpt", wider])
     assert_one_line(
@@ -204,3 +209,19 @@ def test_it_goes_on_with_the_settings_it_began_with(fit_words, random_words, who
     )
     status = main(["test", "-c", str(run / "config.yaml"), "--resume"])
     assert_one_line(status, capsys.readouterr().err, "error: E_SCHEMA: --resume is for fit; test begins anew")
+
+
+def test_an_ensemble_goes_on_with_the_member_that_was_stopped(fit_words, at_step, tmp_path: Path, capsys):
+    run = tmp_path / "run"
+    sizes = ("--model.init_args.size=2", "--model.init_args.member.init_args.network.init_args.channels=[4,8]")
+    words = fit_words(run, *sizes, "--data.batch_size=4", "--trainer.max_steps=2", "--resume", family="ensemble")
+    at_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM))  # the first step of the second member
+    assert main(words) == 143
+    first = (run / "members" / "0" / "checkpoints" / "last.ckpt").read_bytes()
+    capsys.readouterr()
+    assert main(words) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "member 1 of 2"
+    assert out[1].startswith(f"{run / 'members' / '0'} is finished; ")
+    assert (run / "members" / "0" / "checkpoints" / "last.ckpt").read_bytes() == first
+    assert json.loads((run / "training.json").read_text())["steps"] == 4
