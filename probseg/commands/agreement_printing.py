@@ -132,10 +132,10 @@ def sentences(report: AgreementReport) -> list[str]:
         out.append(_overlap_sentence(known))
     if report.complete_agreement.n:
         share, entropy = report.complete_agreement, report.rater_entropy
-        region = "them" if report.settings.region == "union" else clean(report.settings.region_text())
+        where = "there" if report.settings.region == "union" else f"over {clean(report.settings.region_text())}"
         out.append(
             f"Of the voxels that any rater drew, all raters agree on {100 * share.value:.1f} %"
-            f"{_range(share, 100, 1, ' %')}; the entropy of their vote over {region} is {entropy.value:.3f} nats"
+            f"{_range(share, 100, 1, ' %')}; the entropy of their vote {where} is {entropy.value:.3f} nats"
             f"{_range(entropy, 1, 3, '')}."
         )
         out += _beyond_chance(report)
@@ -220,7 +220,8 @@ def _print_votes(report: AgreementReport, console: Console) -> None:
     table.add_column("class", overflow="fold")
     for column in ("complete\nagreement", "entropy,\nnats", "Fleiss'\nkappa", "Krippen-\ndorff's alpha"):
         table.add_column(column, justify="right", no_wrap=True)
-    for v in report.votes:
+    # Of a single structure, all classes together say the same.
+    for v in report.votes if len(report.structures) > 1 else report.votes[1:]:
         figures = (v.complete_agreement, v.rater_entropy, v.fleiss_kappa, v.krippendorff_alpha)
         table.add_row(Text(clean(v.structure)), *(_cell(f, 3) for f in figures))
     console.print(table)
