@@ -13,6 +13,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from probseg.errors import ProbsegError
 from probseg.io.atomic import replacing
 from probseg.io.guard import ZIP_FAULTS
+from probseg.training.faults import fault_of
 
 __all__ = ["WholeCheckpoints"]
 
@@ -39,6 +40,8 @@ class WholeCheckpoints(TorchCheckpointIO):
                 with temporary.open("wb") as file:
                     torch.save(checkpoint, file)
             except RuntimeError as error:  # torch's name for a write that the system refused
+                if fault_of(error) is not None:  # a loader process that died is told wherever the training just is
+                    raise
                 raise _refusal(error) from error
             _read_back(temporary)
         _sync_folder(path.parent)

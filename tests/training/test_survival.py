@@ -197,11 +197,6 @@ def test_it_goes_on_with_the_settings_it_began_with(fit_words, random_words, who
     assert_one_line(status, capsys.readouterr().err, told)
     status = main([*words, "--resume", "--overwrite=true"])
     assert_one_line(status, capsys.readouterr().err, "error: E_SCHEMA: --resume goes on with a run; ")
-    last, rate = run / "checkpoints" / "last.ckpt", "model.init_args.optimizer.init_args.lr"
-    assert (
-        main([*words, f"--ckpt_path={last}", f"--{rate}=0.1", "--trainer.max_steps=16", "--trainer.max_epochs=9"]) == 0
-    )
-    assert capsys.readouterr().err.startswith(f"warning: W_OPTIMIZER: {rate} stays as it is in '{last}'; ")
     wider = "--model.init_args.network.init_args.channels=[4,12]"
     status = main([*words, f"--ckpt_path={run}/checkpoints/last.ckpt", wider])
     assert_one_line(
