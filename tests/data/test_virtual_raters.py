@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from probseg.batch import NOBODY, Batch, collate
 from probseg.data import stored_virtual, virtual_raters
@@ -181,12 +180,3 @@ def test_slots_that_are_no_persons_are_nobody() -> None:
     batch = collate([data.examples("train")[k] for k in range(3)])
     assert (batch.rater == NOBODY).all()
     assert (batch.workload == 0).all()
-
-
-def test_the_cases_name_the_raters_and_not_the_description(root: Path) -> None:
-    path = root / "dataset.yaml"
-    description = yaml.safe_load(path.read_text(encoding="utf-8"))
-    description["raters"] = {"stable": True, "names": ["rater-1"]}
-    path.write_text(yaml.safe_dump(description), encoding="utf-8")
-    with pytest.raises(ProbsegError, match=r"E_SCHEMA: raters in dataset.yaml has the one key 'stable'; cases.csv"):
-        open_dataset(root)
