@@ -32,7 +32,8 @@ class Example:
         spacing_mm: ``(axes of space,)``, NaN where unknown.
         rater: who drew each mask, the position in `probseg.records.DatasetInfo.raters`; `NOBODY` where that is not
             known. Empty where nothing is known of anybody; virtual raters have no entry.
-        workload: of how many examples of this data set each of these raters rated something; 0 where not known.
+        workload: of how many examples of this data set each of these raters rated something, repeated readings counted
+            apart; 0 where not known.
         virtual: names of the virtual raters, whose masks come last.
     """
 

@@ -86,6 +86,10 @@ class DatasetInfo:
                     "the first reading as the person",
                 )
 
+    def person(self, rater: str) -> str:
+        """Who the rater of this name is: the person whose reading is repeated, or the rater."""
+        return dict(self.repeats).get(rater, rater)
+
     def normalise(self, image: NDArray) -> NDArray[np.float32]:
         """Intensities to 0..1 through the window, clipped."""
         low, high = self.window
@@ -248,12 +252,13 @@ class Dataset:
     def with_known_raters(self, split: str = "train", sites: Collection[str] | None = None) -> Dataset:
         """The dataset whose description lists, sorted, the raters of one split, from whom a model can learn.
 
-        Every rater of the dataset where the split has no case; nobody where the raters are not stable.
+        A repeated reading is its person's. Every rater of the dataset where the split has no case; nobody where the
+        raters are not stable.
         """
         if not self.info.stable_raters:
             return self
         of_split = [r for r in self.records if r.split == split and (sites is None or r.site in sites)]
-        names = {x.rater for r in of_split or self.records for x in r.readings}
+        names = {self.info.person(x.rater) for r in of_split or self.records for x in r.readings}
         return replace(self, info=replace(self.info, raters=tuple(sorted(names))))
 
     def require_images(self) -> Dataset:

@@ -76,11 +76,11 @@ def _sought(info: DatasetInfo, by_class: bool) -> tuple[Sought, ...]:
 def _numbered(info: DatasetInfo, raters: Iterable[str]) -> tuple[int, ...]:
     """The number of each rater; `NOBODY` for one whom the description does not list."""
     numbers = {name: k for k, name in enumerate(info.raters)}
-    return tuple(numbers.get(name, NOBODY) for name in raters)
+    return tuple(numbers.get(info.person(name), NOBODY) for name in raters)
 
 
 def _workloads(entries: Iterable[Entry]) -> Counter[int]:
-    """Of how many examples each rater rated something; nothing of those who are not known."""
+    """How many masks of examples each rater rated something of; nothing of those who are not known."""
     counts = Counter(number for entry in entries for number in entry.rated_by)
     del counts[NOBODY]
     return counts

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from probseg.batch import NOBODY, Batch, collate
 from probseg.data import stored_virtual, virtual_raters
@@ -180,3 +181,26 @@ def test_slots_that_are_no_persons_are_nobody() -> None:
     batch = collate([data.examples("train")[k] for k in range(3)])
     assert (batch.rater == NOBODY).all()
     assert (batch.workload == 0).all()
+
+
+def described(root: Path, **raters: object) -> None:
+    """Write the block ``raters`` of the dataset's description anew."""
+    path = root / "dataset.yaml"
+    description = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump({**description, "raters": raters}), encoding="utf-8")
+
+
+def test_a_repeated_reading_is_the_same_persons(root: Path) -> None:
+    described(root, stable=True, repeats={"rater-2": "rater-1"})
+    data = module(root)
+    assert data.info.raters == ("rater-1", "rater-3")
+    example = data.examples("train")[0]
+    assert sorted(example.rater) == [0, 0, 1]
+    cases = len(data.part("train"))
+    assert dict(zip(example.rater, example.workload, strict=True)) == {0: 2 * cases, 1: cases}
+
+
+def test_the_cases_name_the_raters_and_not_the_description(root: Path) -> None:
+    described(root, stable=True, names=["rater-1"])
+    with pytest.raises(ProbsegError, match=r"E_SCHEMA: raters in dataset\.yaml has no key 'names'; cases\.csv names"):
+        open_dataset(root)
