@@ -108,6 +108,7 @@ def held_out(
         tolerances_mm: of surface Dice, as the statistics were made with.
     """
     structures = labels.structures
+    members = [labels.membership(s) for s in structures]
     paired = [*_PAIRED, *(_surface_dice(t) for t in tolerances_mm)]
     names = [(f, s) for f in (*paired, *_CONSENSUS) for s in structures]
     names += [(f, s) for f in _TOGETHER for s in (ALL_CLASSES, *structures)]
@@ -123,7 +124,7 @@ def held_out(
             _paired(case, structures, len(tolerances_mm)),
             _consensus(case, labels, region),
             _together(case, labels, region),
-            _volumes(case, labels),
+            _volumes(case, members),
         )
         values[i, where] = np.concatenate(parts, axis=1)
     return HeldOut(tuple(names), tuple(places), values)
@@ -180,12 +181,10 @@ def _together(case: CaseStatistics, labels: LabelSet, region: str) -> NDArray[np
     return np.array(out)
 
 
-def _volumes(case: CaseStatistics, labels: LabelSet) -> NDArray[np.float64]:
-    num = len(case.raters)
-    members = [labels.membership(s) for s in labels.structures]
-    sizes = []
+def _volumes(case: CaseStatistics, members: Sequence[NDArray[np.int8]]) -> NDArray[np.float64]:
+    num, sizes = len(case.raters), []
     for row in case.patterns.labels:
-        counts = np.bincount(row, case.patterns.voxels, len(labels.values) + 1)
+        counts = np.bincount(row, case.patterns.voxels, len(members[0]) + 1)
         sizes.append([structure_voxels(counts[:-1], m, counts[-1] == 0) for m in members])
     table = np.array(sizes, dtype=np.float64)  # (parties, structures)
     out = np.full((num, len(_VOLUMES), len(members), 2), np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,9 +246,12 @@ class _Resampled:
 
     def ratio(self, patients: int, raters: int | None) -> float:
         """Width with so many over the width now; None for as many raters as now."""
-        now = self._variance(self.patients, round(self.raters))
         then = self._variance(patients, round(self.raters) if raters is None else raters)
-        return math.sqrt(then / now) if now > 0 else math.nan
+        return math.sqrt(then / self._now) if self._now > 0 else math.nan
+
+    @cached_property
+    def _now(self) -> float:
+        return self._variance(self.patients, round(self.raters))
 
     def _variance(self, patients: int, raters: int) -> float:
         columns = raters - (self.role == "one against others")

@@ -28,6 +28,7 @@ class LowRankHead(nn.Module):
     def __init__(self, network: FeatureNetwork, rank: int, variance: float = 0.1) -> None:
         super().__init__()
         self.fold = int(getattr(network, "fold", 1))
+        self.aligned = hasattr(network, "fold")  # positions lie on the pixels, padded at the end
         self.rank = rank
         self.foreground = network.num_classes - 1
         self.dimensions = network.dimensions
@@ -58,7 +59,7 @@ class LowRankHead(nn.Module):
             ``(batch, rank, classes - 1, *space)``, float32.
         """
         maps = unfold(self.parameters_of(features), self.fold)
-        if self.fold == 1 and tuple(maps.shape[2:]) != space:
+        if not self.aligned and tuple(maps.shape[2:]) != space:
             maps = F.interpolate(maps, space, mode="bilinear" if self.dimensions == 2 else "trilinear")
         maps = maps[(slice(None), slice(None), *(slice(0, n) for n in space))].float()
         maps = maps.unflatten(1, (1 + self.rank, self.foreground))

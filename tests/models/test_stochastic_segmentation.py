@@ -142,3 +142,16 @@ def test_settings_are_checked(wrong):
         StochasticSegmentation(torch.nn.Conv2d(1, 2, 1))
     with pytest.raises(ProbsegError, match="low < high"):
         IntensityRegion(0.5, 0.5)
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_factors_of_a_padded_image_lie_on_its_pixels(fold: int):
+    """An image that the network pads has the factors of the padded image, cut, and not shrunk to its size."""
+    network = UNet(1, 3, (4, 8), fold=fold).eval()
+    head = LowRankHead(network, rank=2)
+    with torch.no_grad():
+        features = network.features(torch.rand(1, 1, 9, 7))
+        whole = tuple(n * fold for n in features.shape[2:])
+        assert whole != (9, 7)
+        for cut, padded in zip(head(features, (9, 7)), head(features, whole), strict=True):
+            assert torch.equal(cut, padded[..., :9, :7])
