@@ -29,7 +29,10 @@ def key(*path: int) -> int:
 
 def start_from(seed: int) -> None:
     """Global random numbers of torch on every device, of NumPy and of Python start from ``seed``."""
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # the above formats the call stack for every kind of device, though there is none
+        torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # what transforms and losses of others may draw from
     random.seed(seed)
 
