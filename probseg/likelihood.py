@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["label_log_likelihood", "mask_log_likelihood"]
+__all__ = ["every_label_log_likelihood", "label_log_likelihood", "mask_log_likelihood"]
 
 
 def label_log_likelihood(log_probs: Tensor, labels: Tensor, admissible: Tensor, dim: int) -> Tensor:
@@ -23,16 +23,34 @@ def label_log_likelihood(log_probs: Tensor, labels: Tensor, admissible: Tensor, 
     Returns:
         The shape of ``log_probs`` without ``dim``; at most 0.
     """
-    classes = log_probs.shape[dim]
     shape = log_probs.shape[:dim] + log_probs.shape[dim + 1 :]
     labels = labels.long().expand(shape)
-    leaf = log_probs.gather(dim, labels.clamp(max=classes - 1).unsqueeze(dim)).squeeze(dim)
+    every = every_label_log_likelihood(log_probs, admissible, dim)
+    return every.gather(dim, labels.unsqueeze(dim)).squeeze(dim)
+
+
+def every_label_log_likelihood(log_probs: Tensor, admissible: Tensor, dim: int) -> Tensor:
+    """What `label_log_likelihood` gives for each label at once, in nats.
+
+    Args:
+        log_probs: normalised log-probabilities with the classes along ``dim``.
+        admissible: ``(labels, classes)`` bool, `LabelSet.admissible`.
+        dim: the class axis of ``log_probs``.
+
+    Returns:
+        The shape of ``log_probs`` with the labels along ``dim``; ``log_probs`` itself where every label is a leaf.
+    """
+    classes = log_probs.shape[dim]
     if len(admissible) == classes:
-        return leaf
-    forbidden = torch.where(admissible, 0.0, -torch.inf).to(log_probs)[labels].movedim(-1, dim)
-    group = torch.logsumexp(log_probs + forbidden, dim=dim)
-    group = torch.where(admissible.all(dim=1)[labels], 0.0, group)
-    return torch.where(labels < classes, leaf, group)
+        return log_probs
+    parts = [log_probs]
+    for admitted in admissible[classes:]:
+        if bool(admitted.all()):
+            parts.append(torch.zeros_like(log_probs.narrow(dim, 0, 1)))
+        else:
+            members = log_probs.index_select(dim, admitted.nonzero().squeeze(1))
+            parts.append(torch.logsumexp(members, dim=dim, keepdim=True))
+    return torch.cat(parts, dim=dim)
 
 
 def mask_log_likelihood(logits: Tensor, labels: Tensor, rated: Tensor, admissible: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from probseg.errors import ProbsegError
-from probseg.likelihood import label_log_likelihood
+from probseg.likelihood import every_label_log_likelihood
 from probseg.models.targets import Target
 
-__all__ = ["SegmentationLoss", "WeightedLoss", "mask_weight", "voxel_log_likelihood"]
+__all__ = ["SegmentationLoss", "WeightedLoss", "label_weight", "mask_weight", "voxel_log_likelihood"]
 
 
 class SegmentationLoss(ABC):
@@ -73,8 +73,19 @@ class WeightedLoss(SegmentationLoss):
 
 def voxel_log_likelihood(log_probs: Tensor, target: Target, admissible: Tensor) -> Tensor:
     """``(batch, masks, *space)`` log of the total probability that each mask's label admits, nats."""
-    each = log_probs.unsqueeze(1).expand(-1, target.labels.shape[1], *log_probs.shape[1:])
-    return label_log_likelihood(each, target.labels, admissible, dim=2)
+    every = every_label_log_likelihood(log_probs, admissible, dim=1)
+    return every.gather(1, target.labels.long())
+
+
+def label_weight(target: Target, labels: int) -> Tensor:
+    """``(batch, labels, *space)``: how much of `mask_weight` falls on each label, all masks together.
+
+    A sum over masks of what depends on the label alone is one over labels with these weights, and a label set has one
+    prediction a voxel where there are several masks.
+    """
+    weight = mask_weight(target)
+    each = weight.new_zeros(len(weight), labels, *weight.shape[2:])
+    return each.scatter_add_(1, target.labels.long(), weight)
 
 
 def mask_weight(target: Target) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from probseg.models.losses.base import WeightedLoss, mask_weight, voxel_log_likelihood
+from probseg.likelihood import every_label_log_likelihood
+from probseg.models.losses.base import WeightedLoss, label_weight
 from probseg.models.targets import Target
 
 __all__ = ["CrossEntropyLoss"]
@@ -18,9 +19,9 @@ class CrossEntropyLoss(WeightedLoss):
 
     def __call__(self, log_probs: Tensor, target: Target, admissible: Tensor) -> dict[str, Tensor]:
         """The entry ``loss``."""
-        weight = mask_weight(target)
+        weight = label_weight(target, len(admissible))
         of_label = self.label_weights(admissible)
         if of_label is not None:
-            weight = weight * of_label[target.labels.long()]
-        likelihood = voxel_log_likelihood(log_probs, target, admissible)
+            weight = weight * of_label.reshape(-1, *(1,) * (weight.ndim - 2))
+        likelihood = every_label_log_likelihood(log_probs, admissible, dim=1)
         return {"loss": -(weight * likelihood).sum() / weight.sum().clamp(min=1e-8)}

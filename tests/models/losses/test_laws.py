@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probseg.models.losses import SegmentationLoss
+from probseg.models.losses.base import label_weight, mask_weight
 from probseg.models.targets import Target
 
 from .conftest import ADMISSIBLE, LOSSES, random_case, target_of
@@ -110,3 +111,12 @@ def test_every_term_is_a_finite_scalar_even_for_a_certain_network(loss):
         assert logits.grad.isfinite().all()
         if sign == 1:
             assert terms["loss"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_weights_of_labels_are_those_of_all_masks_together():
+    _, target = random_case(3)
+    weights = label_weight(target, 5)
+    each = mask_weight(target)
+    for label in range(5):
+        expected = torch.where(target.labels == label, each, 0.0).sum(dim=1)
+        torch.testing.assert_close(weights[:, label], expected)
