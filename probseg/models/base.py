@@ -19,6 +19,7 @@ from probseg.likelihood import label_log_likelihood
 from probseg.metrics import Evaluation
 from probseg.models.checkpoints import PUBLISHED, best_checkpoint, describe, read_weights, warm_start
 from probseg.models.curriculum import Curriculum
+from probseg.models.fusing import fuse_on_processor
 from probseg.models.schedules import Cosine, Schedule, share_of_training
 from probseg.models.step_loss import over_devices, require_finite_loss
 from probseg.models.targets import AverageRaters, TargetStrategy
@@ -236,6 +237,7 @@ class SegmentationModule(LightningModule, ABC):
             optimizer = self.optimizer(self.parameters())
         except ValueError as error:  # torch names the rule and the value, such as a negative learning rate
             raise ProbsegError("E_SCHEMA", f"the optimizer of the model refuses its settings: {error}") from error
+        fuse_on_processor(optimizer)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: self._rate(self._progress()))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
