@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,9 +14,11 @@ from probseg.batch import Batch, Example, collate
 from probseg.data.examples import Examples
 from probseg.data.keyed import key, seeded
 from probseg.data.order import Order
+from probseg.errors import ProbsegError
 
 __all__ = ["TrainingLoader", "leave_signals_to_the_trainer"]
 
+_PATIENCE_S = 5.0  # between two looks at the loader processes
 _CHANGES = 1  # what the keys of this file are for, apart from those of the order
 
 
@@ -33,7 +36,7 @@ class TrainingLoader:
         batches: batches an epoch.
         device, devices: number of this device and how many share each step.
         num_workers: loader processes; 0 loads in this process.
-        timeout_s: how long a loader process may take for a batch.
+        timeout_s: how long the loader processes may take for a batch.
 
     Attributes:
         between: called before each batch, when everything about the one before is done; None for nothing.
@@ -48,7 +51,7 @@ class TrainingLoader:
         device: int = 0,
         devices: int = 1,
         num_workers: int = 0,
-        timeout_s: float = 0.0,
+        timeout_s: float = 600.0,
     ) -> None:
         self.examples = examples
         self.order = order
@@ -73,9 +76,25 @@ class TrainingLoader:
                 self.between()
             if self._iterator is None:
                 self._iterator = iter(self._stream(self._drawn))
-            batch = next(self._iterator)
+            batch = self._next(self._iterator)
             self._drawn += 1
             yield batch
+
+    def _next(self, iterator: Iterator[Batch]) -> Batch:
+        """Ask again and again: at each time torch looks whether the loader processes are still there."""
+        end = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                return next(iterator)
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader timed out"):
+                    raise
+                if time.monotonic() >= end:
+                    raise ProbsegError(
+                        "E_LOADER_HANGS",
+                        f"the loader processes gave no batch within {self.timeout_s:g} s; look at the disk of the data "
+                        "or raise data.worker_timeout_s, then go on with --resume",
+                    ) from error
 
     def state_dict(self) -> dict[str, int]:
         """How many batches were drawn since the training began."""
@@ -92,7 +111,7 @@ class TrainingLoader:
             batch_sampler=_Positions(self, start),
             collate_fn=collate,
             num_workers=self.num_workers,
-            timeout=self.timeout_s if self.num_workers else 0,
+            timeout=min(_PATIENCE_S, self.timeout_s) if self.num_workers else 0,
             worker_init_fn=leave_signals_to_the_trainer,
         )
 
