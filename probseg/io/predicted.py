@@ -20,7 +20,7 @@ from probseg.io.volumes import read_mask
 from probseg.labels import LabelSet
 from probseg.records import check_case_id
 
-__all__ = ["PredictedCase", "open_predictions"]
+__all__ = ["PredictedCase", "check_digest", "open_predictions", "read_json"]
 
 _MODE = "mode.nii.gz"
 
@@ -34,12 +34,14 @@ class PredictedCase:
         path: its label map of file values.
         sha256: of that file, as the run's manifest has it.
         entropy_voxels: entropy of the mean distribution summed over the voxels, nats.
+        files: name and SHA-256 of every file of the case in the run's manifest.
     """
 
     case_id: str
     path: Path
     sha256: str
     entropy_voxels: float
+    files: tuple[tuple[str, str], ...] = ()
 
     def read(self, geometry: Geometry, labels: LabelSet) -> NDArray[np.uint8]:
         """Dense labels on the grid of the case.
@@ -49,13 +51,18 @@ class PredictedCase:
                 `probseg.io.volumes.read_mask` and `LabelSet.encode`.
         """
         what = f"the prediction of case '{self.case_id}'"
-        file_size(self.path)
-        with self.path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
-                raise ProbsegError(
-                    "E_CORRUPT", f"{what} ('{self.path}') is not the file that manifest.json lists; predict it again"
-                )
+        check_digest(self.path, self.sha256, what)
         return labels.encode(read_mask(self.path, geometry, what), what)
+
+
+def check_digest(path: Path, sha256: str, what: str) -> None:
+    """E_CORRUPT where a file is not the one that a manifest lists; ``what`` names it."""
+    file_size(path)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise ProbsegError(
+                "E_CORRUPT", f"{what} ('{path}') is not the file that manifest.json lists; predict it again"
+            )
 
 
 def open_predictions(folder: str | Path, labels: LabelSet) -> dict[str, PredictedCase]:
@@ -74,24 +81,30 @@ def open_predictions(folder: str | Path, labels: LabelSet) -> dict[str, Predicte
         raise ProbsegError(
             "E_FILE_MISSING", f"'{root}' has no manifest.json; give the folder that probseg predict --out finished"
         )
-    manifest, path = _json(root / "manifest.json"), root / "manifest.json"
+    manifest, path = read_json(root / "manifest.json"), root / "manifest.json"
     try:
-        scans = [(check_case_id(str(scan["case_id"])), str(scan["files"][_MODE])) for scan in manifest["scans"]]
-    except (KeyError, TypeError) as error:
+        scans = {
+            check_case_id(str(scan["case_id"])): {str(n): str(sha256) for n, sha256 in scan["files"].items()}
+            for scan in manifest["scans"]
+        }
+        unfinished = next((case_id for case_id, files in scans.items() if _MODE not in files), None)
+        if unfinished is not None:
+            raise KeyError(f"{unfinished} has no {_MODE}")
+    except (KeyError, TypeError, AttributeError) as error:
         raise ProbsegError("E_SCHEMA", f"'{path}' is not what probseg predict writes: {error!r}") from error
-    return {case_id: _predicted(root / case_id, case_id, sha256, labels) for case_id, sha256 in scans}
+    return {case_id: _predicted(root / case_id, case_id, files, labels) for case_id, files in scans.items()}
 
 
-def _predicted(folder: Path, case_id: str, sha256: str, labels: LabelSet) -> PredictedCase:
+def _predicted(folder: Path, case_id: str, files: Mapping[str, str], labels: LabelSet) -> PredictedCase:
     path = folder / "summary.json"
-    summary = _json(path)
+    summary = read_json(path)
     try:
         _check_classes(summary["classes"], labels, path)
         mean = float(summary["uncertainty_nats"]["entropy"]["scan"])
         voxels = math.prod(int(n) for n in summary["shape"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProbsegError("E_SCHEMA", f"'{path}' is not what probseg predict writes: {error!r}") from error
-    return PredictedCase(case_id, folder / _MODE, sha256, mean * voxels)
+    return PredictedCase(case_id, folder / _MODE, files[_MODE], mean * voxels, tuple(files.items()))
 
 
 def _check_classes(classes: Mapping[str, int], labels: LabelSet, path: Path) -> None:
@@ -106,7 +119,8 @@ def _check_classes(classes: Mapping[str, int], labels: LabelSet, path: Path) -> 
             )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """An object; E_PARSE or E_SCHEMA where the file holds none."""
     file_size(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from probseg.io import flat
 from probseg.io.flat import is_flat_name
 from probseg.io.guard import file_size, is_folder, is_nifti_name, is_nrrd_name
 
-__all__ = ["read_image", "read_mask"]
+__all__ = ["read_image", "read_map", "read_mask"]
 
 # Programs that convert a scan round its positions differently; a fiftieth of a voxel moves no boundary.
 _TOLERANCE = 0.02
@@ -57,15 +57,15 @@ def read_image(path: str | Path, dimensions: int = 3, series: str | None = None)
     return _finish(path, _compact(_finite(array, f"'{path}'"), path), stored, dimensions)
 
 
-def _read_grid(path: Path) -> tuple[NDArray, Geometry]:
-    """A file of voxels with an affine, as it is stored."""
+def _read_grid(path: Path, channels: bool = False) -> tuple[NDArray, Geometry]:
+    """A file of voxels with an affine, as it is stored; channels, which NIfTI alone may have, come last."""
     if is_nrrd_name(path):
         from probseg.io import nrrd
 
         return nrrd.read(path)
     from probseg.io import nifti
 
-    return nifti.read(path)
+    return nifti.read(path, channels)
 
 
 def _finite(array: NDArray, what: str) -> NDArray:
@@ -140,12 +140,36 @@ def read_mask(path: str | Path, geometry: Geometry, what: str) -> NDArray:
             f"{what} must be a label map (.nii, .nii.gz, .nrrd, or .png, .tif, .npz in 2 dimensions), but is '{path}'",
         )
     array, stored = _read_grid(path)
-    _finite(array, f"{what} ('{path}')")
+    return _on_grid(_finite(array, f"{what} ('{path}')"), stored, geometry, what, path)
+
+
+def read_map(path: str | Path, geometry: Geometry, what: str) -> NDArray[np.float32]:
+    """Read numbers that belong to the voxels of an image, such as probabilities; nothing is interpolated.
+
+    Args:
+        path: NIfTI, of one number a voxel or with a fourth axis of channels.
+        geometry: of the image, as `read_image` returns it.
+        what: names the map in errors.
+
+    Returns:
+        ``geometry.shape``, or ``(channels, *geometry.shape)``.
+
+    Raises:
+        ProbsegError: the codes of `probseg.io.nifti.read`, E_NONFINITE, E_SHAPE_MISMATCH, E_AFFINE_MISMATCH.
+    """
+    path = Path(path)
+    array, stored = _read_grid(path, channels=True)
+    array = _finite(array, f"{what} ('{path}')").astype(np.float32, copy=False)
+    placed = _on_grid(array, stored, geometry, what, path)
+    return placed if array.ndim == 3 else np.ascontiguousarray(np.moveaxis(placed, -1, 0))
+
+
+def _on_grid(array: NDArray, stored: Geometry, geometry: Geometry, what: str, path: Path) -> NDArray:
+    """Voxels as they are stored, with or without an axis of channels at the end, on the grid of an image."""
     if geometry.dimensions == 2:
-        plane = array[0]
-        if stored.shape[0] != 1 or plane.shape != geometry.shape:
+        if stored.shape[0] != 1 or stored.shape[1:] != geometry.shape:
             raise _misfit(what, path, stored.shape, geometry.shape)
-        return plane
+        return array[0]
     turned, grid = reorient(array, stored, geometry.direction)
     if grid.shape != geometry.shape:
         raise _misfit(what, path, grid.shape, geometry.shape)
@@ -153,7 +177,7 @@ def read_mask(path: str | Path, geometry: Geometry, what: str) -> NDArray:
         raise ProbsegError(
             "E_AFFINE_MISMATCH",
             f"{what} ('{path}') lies elsewhere than its image: their voxels are up to "
-            f"{_farthest(grid, geometry):.3g} mm apart; resample the mask to the image grid first",
+            f"{_farthest(grid, geometry):.3g} mm apart; resample it to the image grid first",
         )
     return turned
 

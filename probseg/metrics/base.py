@@ -17,12 +17,11 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from probseg.analysis.additive import Figure, as_pairs, ratio_of
 from probseg.analysis.bootstrap import Interval, bootstrap
 from probseg.distribution import SegmentationDistribution
 
-__all__ = ["CaseMetric", "Figure"]
-
-Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+__all__ = ["CaseMetric", "Figure", "as_pairs", "ratio_of"]
 
 
 class CaseMetric(Metric, ABC):
@@ -134,19 +133,3 @@ class CaseMetric(Metric, ABC):
             counted = ~np.isnan(np.asarray(f(sums)))
             out[name] = bootstrap(sums[counted], patients[counted], f, samples, seed)
         return out
-
-
-def ratio_of(column: int) -> Figure:
-    """The figure ``sums[column] / sums[column + 1]``: a mean kept as a sum and a count."""
-
-    def figure(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        top, count = sums[..., column], sums[..., column + 1]
-        return np.divide(top, count, out=np.full(np.shape(count), np.nan), where=count != 0)
-
-    return figure
-
-
-def as_pairs(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(batch, k)`` values with NaN where undefined, to ``(batch, 2 k)`` sums and counts."""
-    known = ~np.isnan(values)
-    return np.stack([np.where(known, values, 0.0), known.astype(np.float64)], axis=-1).reshape(len(values), -1)
