@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "probseg"
 
 # From the ground up; a module imports from layers below its own, or from beside it in its own layer.
 LAYERS = (
-    {"errors", "progress"},
+    {"errors", "progress", "parallel"},
     {"case", "labels"},
     {"records"},
     {"io"},
@@ -21,6 +21,7 @@ LAYERS = (
     {"store"},
     {"survey"},
     {"fusion", "analysis", "importing", "splits"},
+    {"evaluation"},
     {"batch", "distribution", "likelihood", "maps"},
     {"data", "networks", "metrics"},
     {"models"},
@@ -29,7 +30,7 @@ LAYERS = (
     {"training", "checking", "demo", "commands", "cli", "__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-WITHOUT_TORCH = set().union(*LAYERS[: RANK["analysis"] + 1])
+WITHOUT_TORCH = set().union(*LAYERS[: RANK["evaluation"] + 1])
 
 
 def modules() -> dict[str, ast.Module]:

@@ -19,6 +19,7 @@ from probseg.analysis.confusion import Confusion, confusions
 from probseg.analysis.definitions import DEFINITIONS
 from probseg.analysis.figure_tables import site_table
 from probseg.analysis.held_out import ALL_CLASSES
+from probseg.analysis.known import mean_of_known
 from probseg.analysis.measuring import Follow, Predicted, measure
 from probseg.analysis.over_cases import Over
 from probseg.analysis.rater_figures import RaterFigures
@@ -318,16 +319,11 @@ def merge(
         volumes=tuple(_volumes(statistics, k, name, mean) for k, name in enumerate(structures)),
         votes=vote_figures(statistics, (ALL_CLASSES, *structures), over),
         disagreement=kind_figures([s.pair_tables for s in statistics], over),
-        cohen_kappa=mean([_mean([t.cohen_kappa(leaves) for t in s.pair_tables]) for s in statistics]),
+        cohen_kappa=mean([mean_of_known([t.cohen_kappa(leaves) for t in s.pair_tables]) for s in statistics]),
         confusion=confusions(statistics, info.stable_raters),
         identical=identical_raters(statistics),
         settings=settings,
     )
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return sum(known) / len(known) if known else math.nan
 
 
 def _volumes(

@@ -9,6 +9,7 @@ from probseg.analysis.case_agreement import CaseStatistics
 from probseg.analysis.confusion import Confusion
 from probseg.analysis.disagreement import KINDS
 from probseg.analysis.held_out import ALL_CLASSES
+from probseg.analysis.known import mean_of_known
 from probseg.analysis.tables import Table
 from probseg.labels import LabelSet
 
@@ -40,10 +41,10 @@ def case_table(cases: Sequence[CaseStatistics], labels: LabelSet) -> Table:
     for c in cases:
         figures = (c.complete_agreement, c.rater_entropy, c.region_voxels, c.undecided_voxels)
         kappas = [t.cohen_kappa(labels.num_classes) for t in c.pair_tables]
-        chance = (_mean(kappas), float(c.votes.fleiss_kappa[0]), float(c.votes.krippendorff_alpha[0]))
+        chance = (mean_of_known(kappas), float(c.votes.fleiss_kappa[0]), float(c.votes.krippendorff_alpha[0]))
         kinds = [sum(int(t.kinds[k]) for t in c.pair_tables) for k in range(len(KINDS))]
         names = (c.case_id, c.patient_id, c.site, len(c.raters))
-        rows.append((*names, *figures, _mean([p.dice for p in c.pairs]), *chance, *kinds))
+        rows.append((*names, *figures, mean_of_known([p.dice for p in c.pairs]), *chance, *kinds))
     return Table((*columns, *beyond, *(f"{kind}_voxels" for kind in KINDS)), rows)
 
 
@@ -73,8 +74,3 @@ def confusion_table(confusion: Sequence[Confusion], labels: LabelSet) -> Table:
             total = sum(voxels)
             rows += [(*raters, a, b, n, n / total if total else math.nan) for b, n in zip(names, voxels, strict=True)]
     return Table(("rater_a", "rater_b", "class_a", "class_b", "voxels", "share"), rows)
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return sum(known) / len(known) if known else math.nan

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import PREDICTION, CaseStatistics
+from probseg.analysis.known import mean_known
 from probseg.analysis.volume_agreement import BlandAltman, IntraclassCorrelation, bland_altman, icc
 from probseg.analysis.volumes import lung_parts, structure_voxels
 from probseg.labels import LabelSet
@@ -192,17 +193,10 @@ def volume_pairs(volumes: DrawnVolumes, stable: bool) -> tuple[VolumePair, ...]:
     out = []
     for measure, values in volumes.measures().items():
         by_party = {p: values[:, i] for i, p in enumerate(volumes.parties)}
-        by_party[MEAN_RATER] = _mean_known(np.stack([by_party[r] for r in volumes.raters], axis=1))
+        by_party[MEAN_RATER] = mean_known(np.stack([by_party[r] for r in volumes.raters]))
         for a, b in named:
             for k, structure in enumerate(volumes.structures):
                 found = bland_altman(by_party[a][:, k], by_party[b][:, k])
                 if not math.isnan(found.bias):
                     out.append(VolumePair(structure, measure, a, b, found))
     return tuple(out)
-
-
-def _mean_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over axis 1 of what is not NaN; NaN where nothing is known."""
-    known = ~np.isnan(values)
-    total, count = np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import PREDICTION, TOLERANCES_MM, CaseStatistics, PairStatistics
 from probseg.analysis.consensus import against_others, dice_of_hits, sensitivity_of_hits, specificity_of_hits
+from probseg.analysis.known import mean_known
 from probseg.analysis.region import combination_region
 from probseg.analysis.volumes import structure_voxels
 from probseg.analysis.vote_tables import vote_tables
@@ -130,14 +131,6 @@ def held_out(
     return HeldOut(tuple(names), tuple(places), values)
 
 
-def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Of what is not NaN; NaN where nothing is."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=axis)
-    total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
 def _paired(case: CaseStatistics, structures: Sequence[str], tolerances: int) -> NDArray[np.float64]:
     """``(raters, figures * structures, 2)``."""
     num, shape = len(case.raters), (len(_PAIRED) + tolerances, len(structures))
@@ -154,7 +147,7 @@ def _paired(case: CaseStatistics, structures: Sequence[str], tolerances: int) ->
             own[a, b, :, k] = own[b, a, :, k] = figures
     # In each place the prediction meets all raters but the one who is held out.
     others = np.where(np.eye(num, dtype=bool)[:, :, None, None], np.nan, given[None])
-    both = np.stack([_mean(own, axis=1), _mean(others, axis=1)], axis=-1)
+    both = np.stack([mean_known(own, axis=1), mean_known(others, axis=1)], axis=-1)
     return both.reshape(num, -1, 2)
 
 
@@ -199,8 +192,8 @@ def _against(own: NDArray[np.float64], others: NDArray[np.float64], voxel_ml: fl
     """``(figures, structures)`` of one party's sizes against those of the others, ``(others, structures)``."""
     logs = np.full(others.shape, np.nan)
     np.log(others, out=logs, where=others > 0)
-    ratio = np.log(own, out=np.full(own.shape, np.nan), where=own > 0) - _mean(logs, axis=0)
-    error = np.abs(own - _mean(others, axis=0)) * voxel_ml
+    ratio = np.log(own, out=np.full(own.shape, np.nan), where=own > 0) - mean_known(logs, axis=0)
+    error = np.abs(own - mean_known(others, axis=0)) * voxel_ml
     known = ~np.isnan(others)
     least, most = np.where(known, others, math.inf).min(axis=0), np.where(known, others, -math.inf).max(axis=0)
     within = np.where((known.sum(axis=0) >= 2) & ~np.isnan(own), (least <= own) & (own <= most), np.nan)

@@ -23,9 +23,10 @@ from probseg.analysis.case_agreement import CaseStatistics, case_statistics
 from probseg.analysis.case_files import FORMAT, from_plain, to_plain
 from probseg.analysis.repeats import separate_repeats
 from probseg.case import Case
-from probseg.errors import ProbsegError, gathered_warnings
+from probseg.errors import gathered_warnings
 from probseg.io.atomic import write_text
 from probseg.io.predicted import PredictedCase
+from probseg.parallel import spread
 from probseg.records import CaseRecord, Dataset, DatasetInfo, check_case_id
 from probseg.store.freshness import key_of, stats
 
@@ -96,8 +97,6 @@ def measure(
         ProbsegError: E_ARGUMENT for no jobs, E_WORKER_DIED where a process did not survive, whatever reading a case
             raises. What was measured until then is kept.
     """
-    if jobs == 0:
-        raise ProbsegError("E_ARGUMENT", "jobs must be the number of processes, or -1 for one a core, but is 0")
     items: Iterable[CaseRecord | Case] = cases
     total = len(cases) if isinstance(cases, Sized) else 0
     dataset = None
@@ -107,33 +106,13 @@ def measure(
     kept = None if keep is None else keep.resolve()  # a process elsewhere may stand in another folder
     task = _Task(info, settings, kept, dataset, None if isinstance(predictions, dict) else predictions)
     pairs = ((item, held.get(item.case_id)) for item in items)
-    done = _spread(task, pairs, jobs)
+    done = spread(task, pairs, jobs)
     yield from done if follow is None else follow(done, total)
 
 
 def _lies_in_files(dataset: Dataset) -> bool:
     """Whether each case is read alone. A stack is one file of many small cases: opened once, and they are sent."""
     return dataset.path is not None and bool(dataset.records) and bool(stats(dataset, dataset.records[0]))
-
-
-def _spread(
-    task: _Task, pairs: Iterable[tuple[CaseRecord | Case, Predicted | None]], jobs: int | None
-) -> Iterator[Measured]:
-    import joblib
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    # Asked for nothing, joblib says 1 unless somebody configured it.
-    pool = joblib.Parallel(n_jobs=jobs, return_as="generator")
-    if pool.n_jobs == 1:
-        yield from (task(*pair) for pair in pairs)
-        return
-    try:
-        yield from pool(joblib.delayed(task)(*pair) for pair in pairs)
-    except BrokenProcessPool as error:
-        raise ProbsegError(
-            "E_WORKER_DIED",
-            "a process was killed while it measured a case, perhaps for want of memory; use fewer jobs",
-        ) from error
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probseg.analysis.consensus import ConsensusCounts, dice_of_hits
+from probseg.analysis.known import mean_known
 
 __all__ = ["LEAST_DIFFERENCE", "MOST_SCORE", "Outlier", "consensus_dice", "find_outliers", "modified_scores"]
 
@@ -105,9 +106,9 @@ def find_outliers(
     apart = _apart(dice)
     found: list[Outlier] = []
     if stable:
-        found += [Outlier("rater", "", raters[k], *v) for (k,), v in _low(_mean(apart, axis=0))]
+        found += [Outlier("rater", "", raters[k], *v) for (k,), v in _low(mean_known(apart, axis=0))]
         apart = apart - _median(apart)
-    found += [Outlier("case", case_ids[i], "", *v) for (i,), v in _low(_mean(dice, axis=1))]
+    found += [Outlier("case", case_ids[i], "", *v) for (i,), v in _low(mean_known(dice, axis=1))]
     found += [Outlier("reading", case_ids[i], raters[k], *v) for (i, k), v in _low(apart)]
     return tuple(found)
 
@@ -120,13 +121,6 @@ def _apart(dice: NDArray[np.float64]) -> NDArray[np.float64]:
         for k in known if len(known) > 2 else ():
             out[i, k] = row[k] - np.median(row[known[known != k]])
     return out
-
-
-def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    known = ~np.isnan(values)
-    count = known.sum(axis=axis)
-    total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import CaseStatistics
 from probseg.analysis.held_out import ALL_CLASSES
-from probseg.analysis.rater_parts import Readings, dice_parts, kappa_parts, mean_known
+from probseg.analysis.known import mean_known
+from probseg.analysis.rater_parts import Readings, dice_parts, kappa_parts
 from probseg.analysis.variance import (
     Needed,
     Role,

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import CaseStatistics
+from probseg.analysis.known import mean_known
 from probseg.analysis.region import combination_region
 from probseg.analysis.vote_tables import vote_tables
 from probseg.labels import LabelSet
 
-__all__ = ["Parts", "Readings", "dice_parts", "kappa_parts", "mean_known"]
+__all__ = ["Parts", "Readings", "dice_parts", "kappa_parts"]
 
 
 class Parts(NamedTuple):
@@ -119,10 +120,3 @@ def _of_pairs(a: NDArray[np.float64]) -> tuple[float, float]:
     apart = float(total**2 - squares.sum() / 2 - (rows**2 - squares).sum())
     count = couples**2 - couples - num * (num - 1) * (num - 2)
     return (num - 1) ** 2 * float(without.var(ddof=1)) / num, (total / couples) ** 2 - apart / count
-
-
-def mean_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the first axis of what is not NaN; NaN where nothing is."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    return np.divide(np.where(known, values, 0.0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)

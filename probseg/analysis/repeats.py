@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.bootstrap import Interval, bootstrap, bootstrap_mean, ratio
 from probseg.analysis.case_agreement import CaseStatistics
+from probseg.analysis.known import mean_known
 from probseg.case import Case
 from probseg.labels import LabelSet
 
@@ -134,10 +135,7 @@ def _pairs(case: CaseStatistics, people: set[str] | None, k: int, structure: str
 
 
 def _mean_rows(rows: Sequence[tuple[float, float, float]]) -> NDArray[np.float64]:
-    table = np.array(rows, dtype=np.float64).reshape(-1, 3)
-    known = ~np.isnan(table)
-    count = known.sum(axis=0)
-    return np.divide(np.where(known, table, 0.0).sum(axis=0), count, out=np.full(3, np.nan), where=count > 0)
+    return mean_known(np.array(rows, dtype=np.float64).reshape(-1, 3))
 
 
 def _coefficient(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from probseg.analysis.known import mean_of_known
 from probseg.analysis.overlap import dice, iou, overlap_counts
 from probseg.analysis.softdice import soft_dice
 from probseg.distribution import SegmentationDistribution
@@ -45,11 +45,6 @@ class OverlapScores(CaseMetric):
         rows = []
         for k in range(len(drawn)):
             counts = overlap_counts(mode[k : k + 1], drawn[k], self.num_classes, None, looked[k])
-            scores = [_mean(f(counts)[0, :, 1:]) for f in (dice, iou)]
+            scores = [mean_of_known(f(counts)[0, :, 1:]) for f in (dice, iou)]
             rows.append([*scores, soft_dice(mean[k], drawn[k], rated=looked[k])])
         return as_pairs(np.array(rows))
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
