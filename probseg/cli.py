@@ -28,6 +28,7 @@ _COMMANDS = {
     "split": ("split", "patients to train, validation, calibration and test"),
     "predict": ("predict", "uncertainty maps of new scans"),
     "agreement": ("agreement", "how far raters agree with one another"),
+    "evaluate": ("evaluate", "predictions against the raters: distributions, calibration, volumes"),
     "compare": ("compare", "tested runs side by side, as CSV, Markdown and LaTeX"),
     "report": ("report", "one self-contained page of runs and agreement"),
 }

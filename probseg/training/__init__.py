@@ -7,6 +7,5 @@ from probseg.training.cpu_budget import CpuBudget
 from probseg.training.last_checkpoint import LastCheckpoint
 from probseg.training.moving_average import MovingAverage
 from probseg.training.run import run_training
-from probseg.training.run_folder import family_name
 
-__all__ = ["CpuBudget", "LastCheckpoint", "MovingAverage", "TrainingCLI", "family_name", "run_training"]
+__all__ = ["CpuBudget", "LastCheckpoint", "MovingAverage", "TrainingCLI", "run_training"]

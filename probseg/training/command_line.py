@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from probseg.data.datamodule import MultiRaterData
 from probseg.errors import ProbsegError
+from probseg.family import family_name
 from probseg.io.strict_yaml import read_yaml
 from probseg.models import Ensemble, SegmentationModule
 from probseg.models.checkpoints import read_checkpoint
@@ -30,7 +31,7 @@ from probseg.training.last_checkpoint import LastCheckpoint
 from probseg.training.members import compose_members, member_settings
 from probseg.training.metrics_table import MetricsTable
 from probseg.training.precision import usable_precision
-from probseg.training.run_folder import clear_run, family_name, folder_of_config, is_finished, newest_checkpoint
+from probseg.training.run_folder import clear_run, folder_of_config, is_finished, newest_checkpoint
 
 __all__ = ["TrainingCLI", "shortened"]
 

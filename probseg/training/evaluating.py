@@ -11,12 +11,12 @@ from pytorch_lightning import Trainer
 
 from probseg.data.datamodule import MultiRaterData
 from probseg.errors import ProbsegError
+from probseg.family import family_name
 from probseg.io.tables import write_csv
 from probseg.models import SegmentationModule
 from probseg.models.checkpoints import best_checkpoint, load_weights, read_checkpoint
 from probseg.results import example_positions, write_examples, write_results
 from probseg.training.fitting import Record
-from probseg.training.run_folder import family_name
 
 __all__ = ["load_trained", "predict_run", "test_run", "validate_run"]
 

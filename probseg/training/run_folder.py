@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,7 @@ import yaml
 from probseg.errors import ProbsegError, warn
 from probseg.models.checkpoints import read_checkpoint
 
-__all__ = ["clear_run", "family_name", "folder_of_config", "is_finished", "newest_checkpoint"]
-
-
-def family_name(class_path: str) -> str:
-    """``probseg.models.ProbabilisticUNet`` to ``probabilistic_unet``."""
-    name = class_path.rsplit(".", 1)[-1].replace("UNet", "Unet")
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+__all__ = ["clear_run", "folder_of_config", "is_finished", "newest_checkpoint"]
 
 
 def folder_of_config(settings: Any) -> Path | None:

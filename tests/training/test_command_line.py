@@ -16,8 +16,8 @@ import torch
 import yaml
 
 from probseg.cli import main
+from probseg.family import family_name
 from probseg.models import load_model
-from probseg.training import family_name
 
 pytestmark = pytest.mark.journey
 

@@ -1,0 +1,141 @@
+"""``probseg evaluate``: predictions on disk against the raters of a dataset."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probseg.errors import ProbsegError, warn
+from probseg.records import SPLITS
+
+# The rest is imported when it runs: --help must answer at once.
+if TYPE_CHECKING:
+    from probseg.evaluation import EvaluationReport
+    from probseg.io.predicted import PredictedCase
+    from probseg.records import Dataset
+
+DESCRIPTION = """\
+Measure predictions against the raters of a dataset: distance between the distributions, overlap, calibration, volumes
+and their intervals, with 95 % intervals over patients, beside the raters in the model's place.
+
+Predict with --readings N, or nothing can be said of the distance between readings and raters. Where the dataset has
+splits and test cases are among the predictions, these alone are measured."""
+EXAMPLE = "probseg evaluate predictions dataset --out evaluation"
+
+_REPORT = "evaluation.json"
+_FILES = (_REPORT, "results.csv", "cases.csv", "reliability.csv")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("predictions", metavar="PREDICTIONS", type=Path, help="what probseg predict --out wrote")
+    parser.add_argument("dataset", metavar="DATASET", help="dataset folder, NPZ stack, or lidc-sample")
+    parser.add_argument("--split", nargs="+", choices=SPLITS, help="only these splits (default: test, if predicted)")
+    parser.add_argument("--site", metavar="NAME", nargs="+", help="only these sites (default: every case)")
+    parser.add_argument("--exclude", metavar="RATER", nargs="+", default=[], help="raters to leave out")
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="processes, -1 for one a core (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("evaluation"), help="folder to write (default: evaluation)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the headline figures, and write the tables."""
+    from probseg.evaluation import gather, measure_cases
+    from probseg.family import family_name
+    from probseg.io.predicted import open_predictions, read_json
+    from probseg.manifest import open_dataset
+    from probseg.progress import followed
+
+    _check_out(args.out, args.overwrite)
+    whole = open_dataset(args.dataset)
+    predictions = open_predictions(args.predictions, whole.info.labels)
+    strange = sorted(set(predictions) - {r.case_id for r in whole.records})
+    if strange:
+        raise ProbsegError("E_SCHEMA", f"a prediction is given for '{strange[0]}', but no case has this id")
+    dataset = _chosen(args, whole, predictions)
+    count = sum(r.case_id in predictions for r in dataset.records)
+    family = family_name(str(read_json(args.predictions / "manifest.json").get("model", "model")))
+    report = gather(whole.info, family, followed(measure_cases(dataset, predictions, args.jobs), count))
+    for case in report.cases:
+        for code, message in case.warned:
+            warn(code, message)
+    _print(report)
+    written = _write(report, args.out)
+    print(f"wrote {', '.join(str(args.out / name) for name in written)}")
+    print(f"next: {shlex.join(['probseg', 'report', str(args.out), '--out', 'report.html'])}")
+    return 0
+
+
+def _chosen(args: argparse.Namespace, whole: Dataset, predictions: dict[str, PredictedCase]) -> Dataset:
+    """The cases to measure; says so where they are not what a test is made of."""
+    predicted = {r.split for r in whole.records if r.case_id in predictions}
+    splits = args.split or (["test"] if "test" in predicted else None)
+    dataset = whole.select(splits, args.site, args.exclude)
+    chosen = [r for r in dataset.records if r.case_id in predictions]
+    left_out = len(predictions) - len(chosen)
+    if not args.split and left_out and splits:
+        print(f"{left_out} predicted cases are not of the test split and are left out; --split chooses others")
+    missing = len(dataset.records) - len(chosen)
+    if missing and splits:
+        print(f"{missing} of {len(dataset.records)} cases have no prediction and are left out")
+    seen = sum(r.split in ("train", "validation") for r in chosen)
+    if seen:
+        warn("W_SEEN_CASES", f"{seen} of {len(chosen)} cases are of the splits train or validation; figures on cases "
+             "that a model was made with say little of others")  # fmt: skip
+    if chosen and not any(len(p.files) and "readings.nii.gz" in dict(p.files) for p in predictions.values()):
+        warn("W_NO_READINGS", "the predictions hold no readings, so distances between readings and raters stay empty "
+             "unless the model has a single draw; predict with --readings 16")  # fmt: skip
+    return dataset
+
+
+def _print(report: EvaluationReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from probseg.commands.agreement_printing import clean
+    from probseg.evaluation.report import RATERS
+
+    table = Table(title="Predictions against the raters", caption="means with 95 % intervals over patients")
+    table.add_column("figure", no_wrap=True)
+    for column in (clean(report.family), "raters themselves", "cases"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for finding in report.findings:
+        if finding.family == RATERS or finding.site or finding.name.structure or finding.interval.n == 0:
+            continue
+        own = report.figure(finding.name.metric, family=RATERS)
+        cells = [_cell(f.value, f.low, f.high) for f in (finding.interval, own)]
+        table.add_row(Text(finding.name.metric), *cells, str(finding.interval.n))
+    Console().print(table)
+
+
+def _cell(value: float, low: float, high: float) -> str:
+    if value != value:
+        return "-"
+    shown = [f"{v:.3f}" if abs(v) < 100 else f"{v:.0f}" for v in (value, low, high)]
+    return shown[0] if low != low else f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise ProbsegError("E_OUTPUT_EXISTS", f"--out '{out}' is a file; give a folder")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise ProbsegError("E_OUTPUT_EXISTS", f"'{out}' is not empty; add --overwrite or choose another --out")
+
+
+def _write(report: EvaluationReport, out: Path) -> list[str]:
+    from probseg.io.atomic import write_text
+    from probseg.io.tables import write_csv
+
+    for name in _FILES:  # a table of an earlier run would be taken for this one's
+        (out / name).unlink(missing_ok=True)
+    made = report.tables()
+    for name, table in made.items():
+        write_csv(out / f"{name}.csv", table.columns, table.rows)
+    # Last, so that its presence says that the tables are whole.
+    text = json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(out / _REPORT, text + "\n")
+    return [*(f"{name}.csv" for name in made), _REPORT]

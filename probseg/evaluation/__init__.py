@@ -1,0 +1,20 @@
+"""A model's predictions on disk against the raters of a dataset, without torch."""
+
+from __future__ import annotations
+
+from probseg.evaluation.case import EvaluatedCase
+from probseg.evaluation.group import FigureGroup, FigureName
+from probseg.evaluation.measure import CaseEvaluation, evaluate_case, measure_cases
+from probseg.evaluation.report import EvaluationReport, Finding, gather
+
+__all__ = [
+    "CaseEvaluation",
+    "EvaluatedCase",
+    "EvaluationReport",
+    "FigureGroup",
+    "FigureName",
+    "Finding",
+    "evaluate_case",
+    "gather",
+    "measure_cases",
+]

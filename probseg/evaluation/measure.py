@@ -1,0 +1,109 @@
+"""Each case measured apart from all others: read, put beside its prediction, and reduced to small statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.analysis.repeats import separate_repeats
+from probseg.errors import ProbsegError, gathered_warnings
+from probseg.evaluation.case import EvaluatedCase
+from probseg.evaluation.distances import ReadingDistances
+from probseg.evaluation.group import FigureGroup
+from probseg.evaluation.held_out import held_out_statistics
+from probseg.evaluation.overlaps import ModeOverlaps
+from probseg.evaluation.volumes import PredictedVolumes
+from probseg.io.predicted import PredictedCase
+from probseg.io.predicted_distribution import PredictedDistribution, read_distribution
+from probseg.labels import LabelSet
+from probseg.parallel import spread
+from probseg.records import CaseRecord, Dataset, DatasetInfo
+
+__all__ = ["GROUPS", "CaseEvaluation", "evaluate_case", "groups_of", "measure_cases"]
+
+GROUPS: tuple[type[FigureGroup], ...] = (ReadingDistances, ModeOverlaps, PredictedVolumes)
+"""What is measured, in the order of ``results.csv``."""
+
+
+@dataclass(frozen=True, eq=False)
+class CaseEvaluation:
+    """What one case contributes.
+
+    Attributes:
+        case_id, patient_id, site: as the dataset has them.
+        num_readings: readings that were there to compare; 1 for a model of one draw.
+        sums: the statistics of every group of `GROUPS`.
+        raters: the same with each rater in turn in the model's place and the others as raters, meaned; None with fewer
+            than two raters.
+        warned: code and sentence of every fault that reading it showed.
+    """
+
+    case_id: str
+    patient_id: str
+    site: str
+    num_readings: int
+    sums: tuple[NDArray[np.float64], ...]
+    raters: tuple[NDArray[np.float64], ...] | None
+    warned: tuple[tuple[str, str], ...] = ()
+
+
+def groups_of(labels: LabelSet) -> tuple[FigureGroup, ...]:
+    """Every group for one label set."""
+    return tuple(group(labels) for group in GROUPS)
+
+
+def evaluate_case(case: EvaluatedCase) -> CaseEvaluation:
+    """Reduce a case to its statistics.
+
+    Raises:
+        ProbsegError: E_NO_RATER where nobody rated any of it.
+    """
+    if not case.raters:
+        raise ProbsegError("E_NO_RATER", f"nobody rated any of case '{case.case_id}'; leave it out with --split")
+    groups = groups_of(case.labels)
+    point = case.prediction.num_draws == 1
+    return CaseEvaluation(
+        case.case_id,
+        case.patient_id,
+        case.site,
+        1 if point else len(case.prediction.readings),
+        tuple(group.statistics(case) for group in groups),
+        held_out_statistics(case, groups),
+    )
+
+
+def measure_cases(
+    dataset: Dataset, predictions: Mapping[str, PredictedCase], jobs: int | None = 1
+) -> Iterator[CaseEvaluation]:
+    """Measure every case of a dataset that has a prediction, in order.
+
+    Args:
+        dataset: the cases; a repeated reading of a person is left out, so that nobody counts twice.
+        predictions: of `probseg.io.predicted.open_predictions`.
+        jobs: see `probseg.parallel.spread`.
+
+    Raises:
+        ProbsegError: whatever reading a case or a prediction raises.
+    """
+    items: Iterable[tuple[CaseRecord, PredictedCase]] = (
+        (record, predictions[record.case_id]) for record in dataset.records if record.case_id in predictions
+    )
+    return spread(_Task(replace(dataset, records=()), dataset.info), items, jobs)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Measures one case; goes to other processes."""
+
+    dataset: Dataset
+    info: DatasetInfo
+
+    def __call__(self, record: CaseRecord, predicted: PredictedCase) -> CaseEvaluation:
+        with gathered_warnings() as gathered:
+            case, _ = separate_repeats(self.dataset.load(record), dict(self.info.repeats))
+            prediction: PredictedDistribution = read_distribution(predicted, case.geometry, self.info.labels)
+            found = evaluate_case(EvaluatedCase.of(case, prediction, self.info.labels))
+        return replace(found, warned=tuple((w.code, w.message) for w in gathered))

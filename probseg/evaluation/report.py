@@ -1,0 +1,160 @@
+"""What an evaluation found: figures over cases with intervals over patients, for all cases and for every site."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.analysis.bootstrap import Interval
+from probseg.analysis.tables import Table, plain
+from probseg.errors import ProbsegError
+from probseg.evaluation.group import FigureGroup, FigureName, OfColumns
+from probseg.evaluation.held_out import UNDEFINED_FOR_A_MASK
+from probseg.evaluation.measure import CaseEvaluation, groups_of
+from probseg.records import DatasetInfo
+
+__all__ = ["RATERS", "EvaluationReport", "Finding", "gather"]
+
+RATERS = "raters"
+"""The family under which the raters themselves stand in tables."""
+
+_RESULT_COLUMNS = ("family", "metric", "value", "low", "high", "n", "site", "class")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure.
+
+    Attributes:
+        family: of the model, or `RATERS`.
+        name: metric, and class or group.
+        site: where its cases come from; empty for all of them.
+        interval: value with its 95 % interval over patients; ``n`` counts the cases in which it is defined.
+    """
+
+    family: str
+    name: FigureName
+    site: str
+    interval: Interval
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """Predictions of one model against the raters of a dataset.
+
+    Attributes:
+        info: the dataset.
+        family: of the model, as tables name it.
+        cases: what each case contributed, in order.
+        samples, seed: of the bootstrap over patients.
+    """
+
+    info: DatasetInfo
+    family: str
+    cases: tuple[CaseEvaluation, ...]
+    samples: int = 1000
+    seed: int = 0
+
+    @cached_property
+    def groups(self) -> tuple[FigureGroup, ...]:
+        """The groups of figures, in the order of the statistics of every case."""
+        return groups_of(self.info.labels)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """The model, then the raters in its place; of all cases, then of every site where there are several."""
+        sites = sorted({case.site for case in self.cases} - {""})
+        parts = ["", *(sites if len({case.site for case in self.cases}) > 1 else [])]
+        return tuple(
+            finding for family in (self.family, RATERS) for site in parts for finding in self._findings(family, site)
+        )
+
+    def _findings(self, family: str, site: str) -> Iterable[Finding]:
+        chosen = [c for c in self.cases if not site or c.site == site]
+        if family == RATERS:
+            chosen = [c for c in chosen if c.raters is not None]
+        for name, (figure, sums) in self._figures(chosen, family).items():
+            if family == RATERS and name.metric in UNDEFINED_FOR_A_MASK:
+                yield Finding(family, name, site, Interval(math.nan, math.nan, math.nan, 0))
+                continue
+            patients = [c.patient_id for c in chosen]
+            yield Finding(family, name, site, figure.over(sums, patients, self.samples, self.seed))
+
+    def _figures(self, cases: Sequence[CaseEvaluation], family: str) -> dict[FigureName, tuple[OfColumns, NDArray]]:
+        out: dict[FigureName, tuple[OfColumns, NDArray]] = {}
+        for k, group in enumerate(self.groups):
+            rows = [case.sums[k] if family != RATERS or case.raters is None else case.raters[k] for case in cases]
+            sums = np.array(rows, dtype=np.float64).reshape(len(cases), -1)
+            out |= {name: (figure, sums) for name, figure in group.figures.items()}
+        return out
+
+    def figure(self, metric: str, structure: str = "", family: str | None = None, site: str = "") -> Interval:
+        """One figure by name; ``family`` None is the model's.
+
+        Raises:
+            ProbsegError: E_ARGUMENT where there is none.
+        """
+        wanted = (family or self.family, FigureName(metric, structure), site)
+        for finding in self.findings:
+            if (finding.family, finding.name, finding.site) == wanted:
+                return finding.interval
+        known = sorted({f.name.metric for f in self.findings})
+        raise ProbsegError("E_ARGUMENT", f"there is no figure {wanted}; the figures are {', '.join(known)}")
+
+    def results(self) -> Table:
+        """``results.csv``: a row a figure."""
+        rows: list[tuple[object, ...]] = [
+            (f.family, f.name.metric, f.interval.value, f.interval.low, f.interval.high, f.interval.n, f.site,
+             f.name.structure)
+            for f in self.findings
+        ]  # fmt: skip
+        return Table(_RESULT_COLUMNS, rows)
+
+    def case_table(self) -> Table:
+        """``cases.csv``: a row a case, a column a figure of all classes together."""
+        of_all = [name for group in self.groups for name in group.figures if not name.structure]
+        columns = ("case_id", "patient_id", "site", "readings", *(name.metric for name in of_all))
+        values = {name: figure.per_case(sums) for name, (figure, sums) in self._figures(self.cases, "").items()}
+        rows: list[tuple[object, ...]] = [
+            (c.case_id, c.patient_id, c.site, c.num_readings, *(float(values[name][k]) for name in of_all))
+            for k, c in enumerate(self.cases)
+        ]
+        return Table(columns, rows)
+
+    def tables(self) -> Mapping[str, Table]:
+        """Every table by the name of its file."""
+        return {"results": self.results(), "cases": self.case_table()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, the layout of ``evaluation.json``; null where undefined."""
+        return {
+            "dataset": self.info.to_dict(),
+            "family": self.family,
+            "cases": len(self.cases),
+            "patients": len({c.patient_id for c in self.cases}),
+            "readings": sorted({c.num_readings for c in self.cases}),
+            "bootstrap": {"samples": self.samples, "seed": self.seed, "unit": "patient"},
+            "figures": [
+                {"family": f.family, "metric": f.name.metric, "class": f.name.structure, "site": f.site,
+                 **plain(f.interval)}
+                for f in self.findings
+            ],
+        }  # fmt: skip
+
+
+def gather(info: DatasetInfo, family: str, cases: Iterable[CaseEvaluation]) -> EvaluationReport:
+    """The report of measured cases.
+
+    Raises:
+        ProbsegError: E_NO_CASES for none.
+    """
+    found = tuple(cases)
+    if not found:
+        raise ProbsegError("E_NO_CASES", f"no case of dataset '{info.name}' has a prediction; predict its test split")
+    return EvaluationReport(info, family, found)
