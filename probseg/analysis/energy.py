@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from probseg.analysis.overlap import iou_matrix
+from probseg.analysis.overlap import dice_matrix, iou_matrix
+from probseg.analysis.pair_counts import pair_counts, present_raters
 
 __all__ = [
+    "best_similarity",
+    "d_match",
+    "d_max",
     "energy_distance_floor",
     "generalized_energy_distance",
     "hungarian_matched_iou",
@@ -82,12 +86,13 @@ def matched_similarity(similarity: NDArray[np.float64]) -> float:
     return float(square[rows, columns].mean())
 
 
-def _present(masks: NDArray, num_classes: int, rated: NDArray | None) -> tuple[NDArray, NDArray | None]:
-    """Without the raters who rated nothing at all: absent is not empty, and absent is not counted."""
-    known = (masks >= 0) & (masks < num_classes)
-    known = known if rated is None else known & rated
-    kept = known.any(axis=tuple(range(1, masks.ndim)))
-    return masks[kept], None if rated is None else rated[kept]
+def best_similarity(similarity: NDArray[np.float64]) -> float:
+    """How alike the best reading for each rater is, averaged over raters.
+
+    Args:
+        similarity: ``(N, M)``; NaN is returned when either is 0.
+    """
+    return math.nan if 0 in similarity.shape else float(similarity.max(axis=0).mean())
 
 
 def generalized_energy_distance(
@@ -110,13 +115,8 @@ def generalized_energy_distance(
         >>> round(generalized_energy_distance(readings, masks, 2), 6)
         0.5
     """
-    masks, rated = _present(masks, num_classes, rated)
-    if 0 in (len(readings), len(masks)):
-        return math.nan
-    d_sy = 1.0 - iou_matrix(readings, masks, num_classes, None, rated)
-    d_ss = 1.0 - iou_matrix(readings, readings, num_classes)
-    d_yy = 1.0 - iou_matrix(masks, masks, num_classes, rated, rated)
-    return squared_energy_distance(d_sy, d_ss, d_yy, unbiased)
+    similar = pair_counts(readings, masks, num_classes, rated).similarities()
+    return squared_energy_distance(1.0 - similar.sy, 1.0 - similar.ss, 1.0 - similar.yy, unbiased)
 
 
 def energy_distance_floor(masks: NDArray, num_readings: int, num_classes: int, rated: NDArray | None = None) -> float:
@@ -124,7 +124,7 @@ def energy_distance_floor(masks: NDArray, num_readings: int, num_classes: int, r
 
     Sets of few members never match exactly; see `perfect_model_floor`. Arguments as for `generalized_energy_distance`.
     """
-    masks, rated = _present(masks, num_classes, rated)
+    masks, rated = present_raters(masks, num_classes, rated)
     if len(masks) < 2:
         return math.nan
     return perfect_model_floor(1.0 - iou_matrix(masks, masks, num_classes, rated, rated), num_readings)
@@ -136,7 +136,35 @@ def hungarian_matched_iou(readings: NDArray, masks: NDArray, num_classes: int, r
     Both sets are replicated to lcm(N, M) first (Kohl et al. 2019, arXiv:1905.13077), so that every reading counts: a
     best-of-N matching would reward wild guessing. Arguments as for `generalized_energy_distance`.
     """
-    masks, rated = _present(masks, num_classes, rated)
-    if 0 in (len(readings), len(masks)):
-        return math.nan
+    masks, rated = present_raters(masks, num_classes, rated)
     return matched_similarity(iou_matrix(readings, masks, num_classes, None, rated))
+
+
+def d_max(readings: NDArray, masks: NDArray, num_classes: int, rated: NDArray | None = None) -> float:
+    """Dice of the best reading for each rater, averaged over raters; 1 is best.
+
+    D-max of Rahman et al. (2023, arXiv:2304.04745). It grows with the number of readings and asks nothing of the
+    others, so it is to be read beside GED. Dice is averaged over foreground classes, and a class absent from both
+    counts 1, as in `hungarian_matched_iou`. Arguments as for `generalized_energy_distance`; NaN without a reading or a
+    rater.
+
+    Example:
+        >>> readings, masks = np.array([[1, 1, 0, 0], [0, 0, 0, 0]]), np.array([[1, 1, 0, 0], [1, 1, 1, 0]])
+        >>> round(d_max(readings, masks, 2), 6)
+        0.9
+    """
+    return best_similarity(_dice(readings, masks, num_classes, rated))
+
+
+def d_match(readings: NDArray, masks: NDArray, num_classes: int, rated: NDArray | None = None) -> float:
+    """Mean Dice when readings and raters are matched one to one so that it is greatest; 1 is best.
+
+    `hungarian_matched_iou` with Dice in the place of IoU, for the choice of the pairs as for their score: both sets are
+    replicated to lcm(N, M), and a class absent from both counts 1.
+    """
+    return matched_similarity(_dice(readings, masks, num_classes, rated))
+
+
+def _dice(readings: NDArray, masks: NDArray, num_classes: int, rated: NDArray | None) -> NDArray[np.float64]:
+    masks, rated = present_raters(masks, num_classes, rated)
+    return dice_matrix(readings, masks, num_classes, None, rated)
