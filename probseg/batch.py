@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +36,8 @@ class Example:
         workload: of how many examples of this data set each of these raters rated something, repeated readings counted
             apart; 0 where not known.
         virtual: names of the virtual raters, whose masks come last.
+        scan: number of the scan that this example is a slice of; negative where it is the whole of one.
+        voxel_ml: volume of a voxel, mL; of a slice, that of the scan's voxels. NaN where unknown.
     """
 
     image: Tensor
@@ -48,6 +51,8 @@ class Example:
     rater: tuple[int, ...] = ()
     workload: tuple[int, ...] = ()
     virtual: tuple[str, ...] = ()
+    scan: int = -1
+    voxel_ml: float = math.nan
 
     @property
     def num_raters(self) -> int:
@@ -77,6 +82,8 @@ class Batch:
         virtual_masks, virtual_rated: ``(batch, virtual raters, *space)``, as ``masks`` and ``rated``. No metric and no
             target that is of raters sees them.
         virtual: names of the virtual raters.
+        scan: ``(batch,)`` int64: examples of one number are slices of one scan; ``index`` where it is not given.
+        voxel_ml: ``(batch,)`` float32: volume of a voxel, mL, NaN where unknown.
     """
 
     image: Tensor
@@ -92,8 +99,14 @@ class Batch:
     virtual_masks: Tensor = field(default_factory=_nothing)
     virtual_rated: Tensor = field(default_factory=_nothing)
     virtual: tuple[str, ...] = ()
+    scan: Tensor = field(default_factory=_nothing)
+    voxel_ml: Tensor = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
+        if self.scan.numel() == 0:
+            object.__setattr__(self, "scan", self.index)
+        if self.voxel_ml.numel() == 0:
+            object.__setattr__(self, "voxel_ml", torch.full(self.index.shape, math.nan, device=self.index.device))
         for name, absent in (("rater", NOBODY), ("workload", 0)):
             if getattr(self, name).numel() == 0:
                 value = torch.full(self.masks.shape[:2], absent, dtype=torch.int64, device=self.masks.device)
@@ -154,6 +167,8 @@ def collate(examples: Sequence[Example]) -> Batch:
         virtual_masks,
         virtual_rated,
         names,
+        torch.tensor([e.index if e.scan < 0 else e.scan for e in examples]),
+        torch.tensor([e.voxel_ml for e in examples], dtype=torch.float32),
     )
 
 

@@ -49,7 +49,7 @@ def test_images_of_different_shape_are_refused():
 def test_to_moves_every_tensor_and_keeps_the_names():
     batch = collate([example(2)]).to("meta")
     tensors = [v for v in vars(batch).values() if isinstance(v, torch.Tensor)]
-    assert len(tensors) == 10
+    assert len(tensors) == 12
     assert {t.device.type for t in tensors} == {"meta"}
     assert batch.case_ids == ("c0",)
     assert isinstance(batch, Batch)
@@ -102,3 +102,12 @@ def test_virtual_raters_leave_the_masks():
 def test_examples_with_other_virtual_raters_are_refused():
     with pytest.raises(ProbsegError, match=r"E_SHAPE_MISMATCH.*same virtual raters"):
         collate([named((0,), ("STAPLE",)), named((0, 1))])
+
+
+def test_a_batch_says_which_slices_are_of_one_scan():
+    slices = [dataclasses.replace(example(1, index=k), scan=4, voxel_ml=0.5) for k in (7, 8)]
+    batch = collate([*slices, example(2, index=9)])
+    assert batch.scan.tolist() == [4, 4, 9]
+    assert batch.voxel_ml[:2].tolist() == [0.5, 0.5] and batch.voxel_ml[2].isnan()
+    plain = Batch(**{k: v for k, v in vars(batch).items() if k not in ("scan", "voxel_ml")})
+    assert plain.scan.tolist() == [7, 8, 9] and plain.voxel_ml.isnan().all()

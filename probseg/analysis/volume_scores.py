@@ -47,6 +47,8 @@ OPACITY_IOU = "opacity_iou"
 HEADLINE_FIGURES = (*VOLUME_FIGURES, OPACITY_IOU)
 """Names of the figures of the headline structure of `VolumeStructures`."""
 
+_SLACK = 1e-6  # of a voxel: six voxels lie within an interval that ends at six, however either was multiplied
+
 
 @dataclass(frozen=True, eq=False)
 class CaseVolumes:
@@ -110,17 +112,17 @@ def volume_statistics(case: CaseVolumes) -> NDArray[np.float64]:
         if not len(raters) or np.isnan(draws).any():
             continue
         low, high = ends[:, :1, k], ends[:, 1:, k]  # (levels, 1)
-        out[k] = _figures(draws, raters, low, high, known_ml)
+        out[k] = _figures(draws, raters, low, high, _SLACK * unit, known_ml)
     return out
 
 
 def _figures(
-    draws: NDArray[np.float64], raters: NDArray[np.float64], low: NDArray, high: NDArray, known_ml: bool
+    draws: NDArray[np.float64], raters: NDArray[np.float64], low: NDArray, high: NDArray, slack: float, known_ml: bool
 ) -> NDArray[np.float64]:
     """``(figures, 2)`` of one structure of one case; ``low`` and ``high`` are ``(levels, 1)``."""
     predicted, mean, nothing = float(draws.mean()), float(raters.mean()), (math.nan, math.nan)
     error = (predicted - mean) / mean if mean > 0 else math.nan
-    held = ((low <= raters) & (raters <= high)).sum(axis=1)
+    held = ((low - slack <= raters) & (raters <= high + slack)).sum(axis=1)
     spread = len(draws) > 1
     return np.array(
         [

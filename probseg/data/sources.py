@@ -107,9 +107,10 @@ class InMemory(ExampleSource):
     ) -> None:
         self._labels = _sought(dataset.info, by_class)
         examples: list[Example] = []
-        for record in dataset.records:
+        for scan, record in enumerate(dataset.records):
             for example in _examples_of(dataset.load(record), dataset.info, slices, virtual):
-                examples.append(replace(example, index=len(examples), patient=patients[record.patient_id]))
+                numbered = replace(example, index=len(examples), patient=patients[record.patient_id], scan=scan)
+                examples.append(numbered)
         self.entries = tuple(
             Entry(e.case_id, e.patient, e.site, e.num_raters, tuple(e.image.shape), _rated_by(e)) for e in examples
         )
@@ -149,7 +150,7 @@ def _examples_of(case: Case, info: DatasetInfo, slices: bool, virtual: Sequence[
     image, masks, rated = _tensors(info, case.image, drawn, looked)
     spacing = _spacing(case.geometry)
     whole = Example(image, masks, rated, 0, 0, case.case_id, case.site, spacing, _numbered(info, case.masks))
-    whole = replace(whole, virtual=tuple(v.name for v in virtual))
+    whole = replace(whole, virtual=tuple(v.name for v in virtual), voxel_ml=case.geometry.voxel_volume_ml)
     if not slices:
         return [whole]
     return [
@@ -196,8 +197,9 @@ class InStore(ExampleSource):
         self._info = dataset.info
         self._virtual = StoredVirtual(store, dataset.records, virtual) if virtual else None
         self._items: list[tuple[CaseRecord, int | None]] = []
+        self._scans: list[int] = []
         entries = []
-        for record in dataset.records:
+        for scan, record in enumerate(dataset.records):
             case = store.case(record)
             raters = [x.rater for x in record.readings]
             numbers = _numbered(dataset.info, raters)
@@ -210,6 +212,7 @@ class InStore(ExampleSource):
                     n for n, seen in zip(numbers, looked, strict=True) if (seen if k is None else seen[k]).any()
                 )
                 self._items.append((record, k))
+                self._scans.append(scan)
                 entries.append(Entry(name, patients[record.patient_id], record.site, len(raters), space, rated_by))
         self.entries = tuple(entries)
         self._workloads = _workloads(entries)
@@ -256,6 +259,8 @@ class InStore(ExampleSource):
             numbers,
             tuple(self._workloads[number] for number in numbers),
             () if self._virtual is None else self._virtual.names,
+            self._scans[index],
+            geometry.voxel_volume_ml,
         )
 
     def patch(self, index: int, crop: Sequence[int], foreground: float) -> Example:

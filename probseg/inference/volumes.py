@@ -2,8 +2,9 @@
 
 The volume of a draw is the sum of its probabilities, the volume to be expected of a rater under that draw. Voxels are
 independent given the draw, so raters of one draw differ by little more than nothing from it in a structure of many
-voxels. The reading of a draw, its most probable class at each voxel, is a label map to look at and no measure of
-volume: where six opacities share the probability, background alone wins the voxel that is most likely opacity.
+voxels, and in one of few voxels by what `probseg.analysis.volume_intervals` adds. The reading of a draw, its most
+probable class at each voxel, is a label map to look at and no measure of volume: where six opacities share the
+probability, background alone wins the voxel that is most likely opacity.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.analysis.volume_intervals import LEVELS, volume_intervals
 from probseg.labels import LabelSet
 
 __all__ = ["LEVELS", "VOLUME_COLUMNS", "StructureVolume", "structure_volumes", "volume_rows"]
-
-LEVELS = (50, 80, 95)
-"""Percent of the draws that an interval holds."""
 
 VOLUME_COLUMNS = (
     "case_id",
@@ -43,12 +42,14 @@ class StructureVolume:
         draws_ml: ``(draws,)`` sum of its probability under each draw.
         readings_ml: ``(draws,)`` volume in the reading of each draw.
         mode_ml: volume in the mode, the most probable class of the mean.
+        voxel_ml: volume of a voxel; NaN leaves out of intervals that raters count whole voxels.
     """
 
     structure: str
     draws_ml: NDArray[np.float64]
     readings_ml: NDArray[np.float64]
     mode_ml: float
+    voxel_ml: float = math.nan
 
     @property
     def mean_ml(self) -> float:
@@ -56,14 +57,13 @@ class StructureVolume:
         return float(self.draws_ml.mean())
 
     def interval_ml(self, level: int) -> tuple[float, float]:
-        """Central interval that holds ``level`` percent of the draws, by linear interpolation between them.
+        """Central interval that is meant to hold ``level`` percent of raters' volumes, see `volume_intervals`.
 
-        It never reaches beyond the smallest and largest draw, so few draws make a narrow interval. NaN with a single
-        draw, which has no spread.
+        It never reaches beyond what raters of the smallest and largest draw may find, so few draws make a narrow
+        interval. NaN with a single draw, which has no spread.
         """
-        if len(self.draws_ml) < 2:
-            return math.nan, math.nan
-        low, high = np.quantile(self.draws_ml, [0.5 - level / 200, 0.5 + level / 200])
+        voxel = self.voxel_ml if self.voxel_ml > 0 else None
+        low, high = volume_intervals(self.draws_ml, [level], voxel)[0]
         return float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +107,7 @@ def structure_volumes(
                 draw_expected[:, inside].sum(axis=1) * voxel_volume_ml,
                 draw_counts[:, inside].sum(axis=1) * voxel_volume_ml,
                 float(mode_counts[inside].sum()) * voxel_volume_ml,
+                voxel_volume_ml,
             )
         )
     return tuple(volumes)

@@ -8,5 +8,14 @@ from probseg.metrics.energy import EnergyDistances
 from probseg.metrics.evaluation import Evaluation
 from probseg.metrics.likelihood import RaterLikelihood
 from probseg.metrics.overlap import OverlapScores
+from probseg.metrics.volumes import VolumeScores
 
-__all__ = ["CalibrationScores", "CaseMetric", "EnergyDistances", "Evaluation", "OverlapScores", "RaterLikelihood"]
+__all__ = [
+    "CalibrationScores",
+    "CaseMetric",
+    "EnergyDistances",
+    "Evaluation",
+    "OverlapScores",
+    "RaterLikelihood",
+    "VolumeScores",
+]

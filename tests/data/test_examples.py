@@ -41,7 +41,7 @@ def assert_same(a: Example, b: Example) -> None:
             assert one.shape == other.shape, field.name
             assert torch.equal(one.nan_to_num(), other.nan_to_num()), field.name
         else:
-            assert one == other, field.name
+            assert one == other or (one != one and other != other), field.name  # NaN is not itself
 
 
 @pytest.mark.parametrize("exclude", [(), ("rater-a",)])

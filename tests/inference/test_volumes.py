@@ -24,10 +24,16 @@ def test_volumes_of_classes_and_groups_by_hand() -> None:
 
 
 def test_an_interval_holds_its_share_of_the_draws() -> None:
-    volume = StructureVolume("x", np.arange(101.0), np.zeros(101), 0.0)
-    assert volume.interval_ml(50) == (25.0, 75.0)
-    for level, ends in ((80, (10, 90)), (95, (2.5, 97.5))):
+    # 99 draws and a rater make 100, of which 10 % lie below place 10
+    volume = StructureVolume("x", np.arange(1.0, 100.0), np.zeros(99), 0.0)
+    for level, ends in ((50, (25, 75)), (80, (10, 90)), (95, (2.5, 97.5))):
         np.testing.assert_allclose(volume.interval_ml(level), ends)
+
+
+def test_whole_voxels_make_the_interval_of_a_tiny_structure_wider() -> None:
+    volume = StructureVolume("x", np.full(50, 0.2), np.zeros(50), 0.0, voxel_ml=0.1)
+    low, high = volume.interval_ml(95)  # two expected voxels: 0 to 5 are 98 % of what raters find
+    assert low == 0.0 and 0.4 <= high <= 0.65
 
 
 def test_one_draw_has_no_interval_and_no_voxel_size_no_volume() -> None:
@@ -43,5 +49,5 @@ def test_rows_fit_their_columns() -> None:
     (row,) = volume_rows("a", [StructureVolume("x", np.array([3.0, 5.0]), np.array([2.0, 8.0]), 1.0)])
     named = dict(zip(VOLUME_COLUMNS, row, strict=True))
     assert (named["case_id"], named["class"], named["draws"], named["mean_ml"]) == ("a", "x", 2, 4.0)
-    assert (named["low_50_ml"], named["high_50_ml"]) == (3.5, 4.5)
+    assert (named["low_50_ml"], named["high_50_ml"]) == (3.0, 5.0)
     assert (named["mode_ml"], named["readings_ml"]) == (1.0, 5.0)
