@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from probseg.analysis.agreement import AgreementReport, analyse
 from probseg.analysis.bootstrap import Interval, bootstrap, bootstrap_mean
-from probseg.analysis.calibration import calibration_error, classwise_calibration_error
+from probseg.analysis.calibration import (
+    brier_score,
+    calibration_error,
+    calibration_sums,
+    classwise_calibration_error,
+    negative_log_likelihood,
+)
 from probseg.analysis.energy import energy_distance_floor, generalized_energy_distance, hungarian_matched_iou
 from probseg.analysis.entropy import complete_agreement, rater_entropy
 from probseg.analysis.kappa import cohen_kappa, fleiss_kappa, kappa_and_alpha, krippendorff_alpha
@@ -28,7 +34,9 @@ __all__ = [
     "bland_altman",
     "bootstrap",
     "bootstrap_mean",
+    "brier_score",
     "calibration_error",
+    "calibration_sums",
     "classwise_calibration_error",
     "cohen_kappa",
     "complete_agreement",
@@ -40,6 +48,7 @@ __all__ = [
     "icc",
     "kappa_and_alpha",
     "krippendorff_alpha",
+    "negative_log_likelihood",
     "pairwise_dice",
     "rater_entropy",
     "simple_fusion",

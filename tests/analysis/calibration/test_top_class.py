@@ -10,9 +10,9 @@ from probseg.analysis.bootstrap import bootstrap
 from probseg.analysis.calibration import (
     calibration_counts,
     calibration_error,
-    classwise_calibration_error,
-    classwise_gaps,
     expected_calibration_error,
+    maximum_calibration_error,
+    reliability_curve,
 )
 from probseg.errors import ProbsegError
 
@@ -106,70 +106,90 @@ def test_counts_of_cases_go_through_the_bootstrap():
     assert interval.low < interval.high
 
 
-def test_bins_of_equal_mass_by_hand():
-    """Four voxels of one class, two bins: (0.1, 0.3) with shares 0 and 0.5, (0.6, 0.8) with shares 0.5 and 1."""
-    p, q = np.array([[0.6, 0.1, 0.8, 0.3]]), np.array([[0.5, 0.0, 1.0, 0.5]])
-    # mean p 0.2 against 0.25, and 0.7 against 0.75
-    assert classwise_gaps(p, q, bins=2) == pytest.approx([0.05])
-    # one bin: 0.45 against 0.5; four: gaps 0.1, 0.2, 0.1, 0.2
-    assert classwise_gaps(p, q, bins=1) == pytest.approx([0.05])
-    assert classwise_gaps(p, q, bins=4) == pytest.approx([0.15])
-    # three: 4/3 voxels each. 0.1 + 0.3/3 less 0.5/3; 2/3 of (0.3 - 0.5) and of (0.6 - 0.5); 0.6/3 + 0.8 less 0.5/3 + 1
-    assert classwise_gaps(p, q, bins=3) == pytest.approx([(0.1 / 3 + 0.2 / 3 + 0.5 / 3) / 4])
+def slow_counts(p, masks, rated, bins):
+    """One trial after the other, in Python's own numbers."""
+    counts = np.zeros((bins, 3))
+    for voxel in np.ndindex(p.shape[1:]):
+        column = p[(slice(None), *voxel)]
+        top = int(np.argmax(column))
+        k = min(int(column[top] * column.dtype.type(bins)), bins - 1)
+        for r in range(len(masks)):
+            label = masks[(r, *voxel)]
+            if rated[(r, *voxel)] and 0 <= label < len(p):
+                counts[k] += [float(column[top]), label == top, 1]
+    return counts
 
 
-def test_classes_count_alike_and_trials_by_their_number():
-    # P and Y, one bin a class and four trials a voxel. Class 0: mean p 0.55, hits 1 + 3 of 8; class 1 the same gap
-    assert classwise_calibration_error(P, Y, bins=1) == pytest.approx(0.05)
-    # two bins: class 0 has 0.3 against 1/4 and 0.8 against 3/4
-    assert classwise_calibration_error(P, Y, bins=2) == pytest.approx(0.05)
-    rated = np.ones(Y.shape, dtype=bool)
-    rated[3, 0] = False
-    # seven trials. Class 0: 3 x 0.3 + 4 x 0.8 = 4.1 against 3 hits; class 1: 2.1 + 0.8 = 2.9 against 4
-    assert classwise_calibration_error(P, Y, bins=1, rated=rated) == pytest.approx(1.1 / 7)
-    beyond = Y.copy()
-    beyond[3, 0] = 2
-    assert classwise_calibration_error(P, beyond, bins=1) == pytest.approx(1.1 / 7)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("classes", "raters", "bins"), [(2, 1, 15), (3, 4, 15), (5, 9, 100), (300, 2, 7)])
+def test_counts_are_those_of_a_slow_count(dtype, classes, raters, bins):
+    rng = np.random.default_rng(classes)
+    p = rng.dirichlet(np.full(classes, 0.4), size=(5, 13)).astype(dtype).transpose(2, 0, 1)
+    masks = rng.integers(-1, classes + 2, (raters, 5, 13)).astype(np.int16)
+    rated = rng.uniform(size=masks.shape) < 0.8
+    got = calibration_counts(p, masks, rated, bins=bins)
+    slow = slow_counts(p, masks, rated, bins)
+    assert (got[:, 1:] == slow[:, 1:]).all()
+    np.testing.assert_allclose(got[:, 0], slow[:, 0], atol=1e-6)
+    region = rng.uniform(size=(5, 13)) < 0.5
+    parts = [calibration_counts(p, masks, rated, part, bins) for part in (region, ~region)]
+    np.testing.assert_allclose(parts[0] + parts[1], got, atol=1e-6)
 
 
-def test_the_region_of_classwise_error_is_that_of_the_top_class():
-    p = np.zeros((2, 100))
-    p[0], p[1, 0] = 1.0, 0.6
-    p[0, 0] = 0.4
-    masks = np.zeros((1, 100), int)
-    # the pixel and its five neighbours, one bin: off by 0.6 / 6 in either class
-    assert classwise_calibration_error(p, masks, bins=1) == pytest.approx(0.1)
-    assert classwise_calibration_error(p, masks, region=np.ones(100, dtype=bool), bins=1) == pytest.approx(0.006)
-    assert math.isnan(classwise_calibration_error(np.stack([np.ones(4), np.zeros(4)]), np.zeros((2, 4), int)))
+def test_many_blocks_lose_nothing():
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet([0.3, 0.3], size=100_000).astype(np.float32).T
+    masks = rng.integers(0, 2, (3, 100_000)).astype(np.uint8)
+    got = calibration_counts(p, masks)
+    index = np.minimum((p.max(axis=0) * np.float32(15)).astype(int), 14)
+    assert (got[:, 2] == 3 * np.bincount(index, minlength=15)).all()
+    exact = np.bincount(index, 3 * p.max(axis=0).astype(float), minlength=15)
+    np.testing.assert_allclose(got[:, 0], exact, rtol=1e-9)
 
 
-def test_a_class_that_is_wrong_both_ways_is_seen_though_its_mean_is_right():
-    p, q = np.array([[0.2] * 50 + [0.8] * 50]), np.full((1, 100), 0.5)
-    assert classwise_gaps(p, q, bins=1) == pytest.approx([0.0])
-    assert classwise_gaps(p, q, bins=2) == pytest.approx([0.3])
-
-
-def test_nan_is_an_error_of_classwise_gaps_too():
+def test_beyond_one_is_an_error_and_a_speck_above_it_is_not():
     with pytest.raises(ProbsegError, match="E_NONFINITE"):
-        classwise_gaps(np.full((2, 3), np.nan), np.zeros((2, 3)))
+        calibration_counts(np.array([[-0.5], [1.5]]), np.array([[1]]))
+    assert calibration_counts(np.array([[0.0], [1.0000001]]), np.array([[1]]))[14, 2] == 1
 
 
-@given(hnp.arrays(np.float64, (2, 12), elements=st.sampled_from([0.1, 0.25, 0.7])), st.permutations(range(12)))
-def test_the_order_of_voxels_makes_no_difference_though_probabilities_tie(p, order):
-    hits = (np.arange(24).reshape(2, 12) % 5) / 4.0
-    trials = np.arange(12) % 3 + 2.0
-    whole = classwise_gaps(p, hits, trials, bins=4)
-    np.testing.assert_allclose(whole, classwise_gaps(p[:, order], hits[:, order], trials[order], bins=4), atol=1e-12)
-    np.testing.assert_allclose(classwise_gaps(p, p * trials, trials, bins=4), 0, atol=1e-12)
+def test_other_spaces_are_an_error():
+    with pytest.raises(ProbsegError, match=r"E_SHAPE_MISMATCH.*\(2,\).*\(3,\)"):
+        calibration_counts(P, np.zeros((1, 3), int))
+    with pytest.raises(ProbsegError, match="E_SHAPE_MISMATCH"):
+        calibration_counts(P, Y, region=np.ones(3, dtype=bool))
+
+
+def test_the_largest_gap_and_the_curve():
+    counts = np.zeros((3, 3))
+    counts[0], counts[2] = [1.0, 2, 5], [9.0, 6, 10]  # 0.2 stated, 0.4 chosen; 0.9 stated, 0.6 chosen
+    assert maximum_calibration_error(counts) == pytest.approx(0.3)
+    assert expected_calibration_error(counts) == pytest.approx((1 + 3) / 15)
+    confidence, frequency, trials = reliability_curve(counts)
+    assert (trials.tolist(), trials.dtype) == ([5, 0, 10], np.int64)
+    np.testing.assert_allclose(confidence, [0.2, np.nan, 0.9])
+    np.testing.assert_allclose(frequency, [0.4, np.nan, 0.6])
+    both = maximum_calibration_error(np.stack([counts, np.zeros((3, 3))]))
+    assert both[0] == pytest.approx(0.3)
+    assert math.isnan(both[1])
 
 
 @pytest.mark.oracle
-def test_one_rater_and_bins_that_divide_are_scikit_learn():
-    calibration = pytest.importorskip("sklearn.calibration")
+def test_one_rater_is_netcal():
+    metrics = pytest.importorskip("netcal.metrics")
     rng = np.random.default_rng(0)
-    p = rng.dirichlet(np.ones(3), size=600)
-    y = rng.integers(0, 3, 600)
-    hits = np.stack([y == c for c in range(3)])
-    for c, gap in enumerate(classwise_gaps(p.T, hits, bins=15)):
-        share, mean = calibration.calibration_curve(hits[c], p[:, c], n_bins=15, strategy="quantile")
-        assert gap == pytest.approx(np.abs(share - mean).mean(), abs=1e-12)
+    p = rng.dirichlet(np.ones(4), size=500)
+    y = rng.integers(0, 4, 500)
+    counts = calibration_counts(p.T, y[None])
+    assert expected_calibration_error(counts) == pytest.approx(metrics.ECE(15).measure(p, y), abs=1e-9)
+    assert maximum_calibration_error(counts) == pytest.approx(metrics.MCE(15).measure(p, y), abs=1e-9)
+
+
+@pytest.mark.oracle
+def test_the_largest_gap_is_torchmetrics():
+    torch = pytest.importorskip("torch")
+    functional = pytest.importorskip("torchmetrics.functional.classification")
+    rng = np.random.default_rng(3)
+    p, y = rng.dirichlet(np.ones(3), size=400), rng.integers(0, 3, 400)
+    oracle = functional.multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(y), 3, n_bins=15, norm="max")
+    assert maximum_calibration_error(calibration_counts(p.T, y[None])) == pytest.approx(float(oracle), abs=1e-6)
