@@ -90,7 +90,7 @@ class EvaluationReport:
         out: dict[FigureName, tuple[OfColumns, NDArray]] = {}
         for k, group in enumerate(self.groups):
             rows = [case.sums[k] if family != RATERS or case.raters is None else case.raters[k] for case in cases]
-            sums = np.array(rows, dtype=np.float64).reshape(len(cases), -1)
+            sums = np.array(rows, dtype=np.float64).reshape(len(cases), len(self.cases[0].sums[k]))
             out |= {name: (figure, sums) for name, figure in group.figures.items()}
         return out
 
