@@ -16,6 +16,7 @@ from torch import Tensor
 from probseg.analysis.bootstrap import Interval
 from probseg.batch import Batch, Example, collate
 from probseg.data.examples import Examples
+from probseg.data.sources import Entry
 from probseg.distribution import SegmentationDistribution
 from probseg.io.atomic import replacing, write_text
 from probseg.io.tables import write_csv
@@ -40,7 +41,9 @@ def write_results(
     """Write ``results.csv`` and ``test/`` of a run folder, and return the figures.
 
     Where the cases come from several sites, ``results.csv`` has the column ``site`` and the figures of each site, with
-    intervals over its patients, below those of all cases, whose cell is empty.
+    intervals over its patients, below those of all cases, whose cell is empty. Where there are several classes, the
+    column ``class`` has the volumes of each class and group; figures without one are of all classes together, and those
+    of volumes of the structure that ``test/summary.json`` calls ``volume_structure``. Volumes are of whole scans.
 
     Args:
         run: the run folder.
@@ -52,14 +55,18 @@ def write_results(
     """
     names = [examples.entries[int(k)] for k in evaluation.index()]
     figures = _figures(evaluation, undefined)
-    parts = {"": figures, **_by_site(evaluation, [e.site for e in names], undefined)}
-    header: tuple[str, ...] = ("family", "metric", "value", "low", "high", "n")
+    parts = {"": figures, **_by_site(evaluation, names, undefined)}
+    structures = _by_structure(evaluation, {site: _indices(evaluation, names, site) for site in parts})
     rows = [
-        (family, name, f.value, f.low, f.high, f.n, site)[: 6 if len(parts) == 1 else 7]
-        for site, part in parts.items()
-        for name, f in part.items()
+        (family, metric, f.value, f.low, f.high, f.n, site, structure)
+        for site, structure, metric, f in (
+            *((site, "", metric, f) for site, part in parts.items() for metric, f in part.items()),
+            *structures,
+        )
     ]
-    write_csv(run / "results.csv", header if len(parts) == 1 else (*header, "site"), rows)
+    header = ("family", "metric", "value", "low", "high", "n", "site", "class")
+    kept = [*range(6), *((6,) if len(parts) > 1 else ()), *((7,) if structures else ())]
+    write_csv(run / "results.csv", [header[k] for k in kept], [[row[k] for k in kept] for row in rows])
     columns = {name: v for name, v in evaluation.per_case().items() if name not in undefined}
     table = [
         (e.case_id, examples.patient_ids[e.patient], e.site, *(float(v[k]) for v in columns.values()))
@@ -73,6 +80,7 @@ def write_results(
         "patients": len({e.patient for e in names}),
         "raters_max": max((e.raters for e in names), default=0),
         "bootstrap": BOOTSTRAP_SAMPLES,
+        **({} if evaluation.volumes is None else {"volume_structure": evaluation.volumes.structures.headline}),
         "versions": {name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy")},
     }
     write_text(run / "test" / "summary.json", json.dumps({**counts, **summary}, indent=2) + "\n")
@@ -87,12 +95,33 @@ def _figures(
     return {name: nothing if name in undefined else value for name, value in figures.items()}
 
 
-def _by_site(evaluation: Evaluation, sites: Sequence[str], undefined: Sequence[str]) -> dict[str, dict[str, Interval]]:
+def _by_site(
+    evaluation: Evaluation, names: Sequence[Entry], undefined: Sequence[str]
+) -> dict[str, dict[str, Interval]]:
     """The figures of each named site; nothing where all cases come from one."""
-    if len(set(sites)) < 2:
+    sites = sorted({e.site for e in names})
+    if len(sites) < 2:
         return {}
-    index, site_of = evaluation.index(), np.array(sites)
-    return {site: _figures(evaluation, undefined, index[site_of == site]) for site in sorted(set(sites) - {""})}
+    return {site: _figures(evaluation, undefined, _indices(evaluation, names, site)) for site in sites if site}
+
+
+def _indices(evaluation: Evaluation, names: Sequence[Entry], site: str) -> NDArray[np.int64] | None:
+    """Which cases come from a site; None for all, as an empty name says."""
+    return evaluation.index()[np.array([e.site == site for e in names], dtype=bool)] if site else None
+
+
+def _by_structure(
+    evaluation: Evaluation, parts: Mapping[str, NDArray[np.int64] | None]
+) -> list[tuple[str, str, str, Interval]]:
+    """Site, structure, metric and figure of the volumes of each class and group; nothing where there is but one."""
+    if evaluation.volumes is None or len(evaluation.volumes.structures.labels.structures) < 2:
+        return []
+    return [
+        (site, f.structure, f.metric, f.interval)
+        for site, only in parts.items()
+        for f in evaluation.volumes.by_structure(BOOTSTRAP_SAMPLES, only=only)
+        if f.structure
+    ]
 
 
 def example_positions(diversity: NDArray[np.float64], count: int = 5) -> list[int]:
@@ -146,7 +175,7 @@ def evaluate_raters(run: Path, examples: Examples, info: DatasetInfo, command: s
     held-out rater equals its floor but for chance: a rater is a perfect model of one reading.
     """
     classes = info.labels.num_classes
-    evaluation = Evaluation(classes, torch.from_numpy(info.labels.admissible))
+    evaluation = Evaluation(classes, torch.from_numpy(info.labels.admissible), labels=info.labels)
     most = max(entry.raters for entry in examples.entries)
     for k in range(len(examples)):
         whole = collate([examples[k]])
@@ -167,6 +196,8 @@ def evaluate_raters(run: Path, examples: Examples, info: DatasetInfo, command: s
                 whole.spacing_mm,
                 whole.case_ids,
                 whole.sites,
+                scan=whole.scan * most + rater,
+                voxel_ml=whole.voxel_ml,
             )
             evaluation.update(_as_distribution(whole.masks[:, rater], classes), held_out)
     for metric in evaluation.metrics:

@@ -12,11 +12,13 @@ from probseg.analysis.bootstrap import Interval
 from probseg.batch import Batch
 from probseg.distribution import SegmentationDistribution
 from probseg.io.tables import write_csv
+from probseg.labels import LabelSet
 from probseg.metrics.base import CaseMetric
 from probseg.metrics.calibration import CalibrationScores
 from probseg.metrics.energy import EnergyDistances
 from probseg.metrics.likelihood import RaterLikelihood
 from probseg.metrics.overlap import OverlapScores
+from probseg.metrics.volumes import VolumeScores
 
 __all__ = ["Evaluation"]
 
@@ -28,9 +30,10 @@ class Evaluation(nn.Module):
         num_classes: C, background included.
         admissible: ``(labels, classes)`` bool.
         readings: see `EnergyDistances`.
+        labels: the label set, for volumes; None measures none.
     """
 
-    def __init__(self, num_classes: int, admissible: Tensor, readings: int = 1) -> None:
+    def __init__(self, num_classes: int, admissible: Tensor, readings: int = 1, labels: LabelSet | None = None) -> None:
         super().__init__()
         self.calibration = CalibrationScores(num_classes)
         self.metrics: list[CaseMetric] = [
@@ -39,12 +42,19 @@ class Evaluation(nn.Module):
             RaterLikelihood(admissible),
             self.calibration,
         ]
+        self.volumes = None if labels is None else VolumeScores(labels)
+        if self.volumes is not None:
+            self.metrics.append(self.volumes)
         self.registered = nn.ModuleList(self.metrics)
 
     def update(self, distribution: SegmentationDistribution, batch: Batch) -> None:
         """Add a batch to every metric."""
+        compared = (distribution, batch.masks, batch.rated, batch.index, batch.patient, batch.spacing_mm)
         for metric in self.metrics:
-            metric.update(distribution, batch.masks, batch.rated, batch.index, batch.patient, batch.spacing_mm)
+            if isinstance(metric, VolumeScores):
+                metric.update(*compared, batch.scan, batch.voxel_ml)
+            else:
+                metric.update(*compared)
 
     def compute(self) -> dict[str, Tensor]:
         """Every figure over the cases of all processes."""
@@ -59,8 +69,9 @@ class Evaluation(nn.Module):
         return self.metrics[0].cases()[0]
 
     def per_case(self) -> dict[str, NDArray[np.float64]]:
-        """Every figure of every case."""
-        return {name: value for metric in self.metrics for name, value in metric.per_case().items()}
+        """Every figure of every case; volumes are of scans and are left out where cases are slices of them."""
+        of_cases = [m for m in self.metrics if m is not self.volumes or np.array_equal(m.cases()[0], self.index())]
+        return {name: value for metric in of_cases for name, value in metric.per_case().items()}
 
     def write_reliability(self, path: Path, family: str) -> None:
         """The reliability curve as a table; empty bins have count 0 and no confidence or frequency."""

@@ -169,8 +169,7 @@ class VolumeScores(CaseMetric):
         names = group(scans)
         kept, start = np.unique(names, return_index=True)
         pooled = np.stack([mean_known(table[names == name]) for name in kept])
-        self.slices.clear()
-        self.found.clear()
+        self.slices, self.found = [], []
         self.index, self.patient = [torch.from_numpy(group(first[start]))], [torch.from_numpy(patient[start])]
         self.sums = [torch.from_numpy(pooled)]
 

@@ -198,7 +198,8 @@ class SegmentationModule(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
-        self.evaluation = Evaluation(self.num_classes, self.admissible, self.draws.count).to(self.device)
+        labels = None if self.info is None else self.info.labels
+        self.evaluation = Evaluation(self.num_classes, self.admissible, self.draws.count, labels).to(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Compare the distribution with all raters."""
