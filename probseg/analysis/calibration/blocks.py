@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -41,10 +42,11 @@ def voxel_blocks(
     if masks.shape[1:] != space or (region is not None and region.shape != space):
         other = masks.shape[1:] if region is None or masks.shape[1:] != space else region.shape
         raise ProbsegError("E_SHAPE_MISMATCH", f"probabilities have the space {space} but masks or region {other}")
-    p, y = probabilities.reshape(len(probabilities), -1), masks.reshape(len(masks), -1)
-    looked = None if rated is None else np.broadcast_to(rated, masks.shape).reshape(len(masks), -1)
+    voxels = math.prod(space)  # -1 is refused where there is no rater
+    p, y = probabilities.reshape(len(probabilities), voxels), masks.reshape(len(masks), voxels)
+    looked = None if rated is None else np.broadcast_to(rated, masks.shape).reshape(len(masks), voxels)
     if region is None or region.all():
-        for start in range(0, p.shape[1], size):
+        for start in range(0, voxels, size):
             part = slice(start, start + size)
             yield p[:, part], y[:, part], None if looked is None else looked[:, part]
         return

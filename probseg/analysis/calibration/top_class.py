@@ -24,6 +24,7 @@ __all__ = [
 _UNIT = float(2 * BLOCK)
 # Neighbours count in different cells, so that an addition need not wait for the one before it.
 _LANES = 4
+_RATERS = 32  # at once
 
 
 def calibration_counts(
@@ -51,6 +52,10 @@ def calibration_counts(
         >>> counts.round(3).tolist()
         [[0.0, 0.0, 0.0], [2.8, 3.0, 4.0]]
     """
+    if len(masks) > _RATERS:  # the table grows with their square
+        looked = np.broadcast_to(True if rated is None else rated, masks.shape)
+        parts = [slice(k, k + _RATERS) for k in range(0, len(masks), _RATERS)]
+        return np.sum([calibration_counts(probabilities, masks[k], looked[k], region, bins) for k in parts], axis=0)
     most = len(masks) + 1  # one more than the hits or trials that a voxel can have
     table = _Table((bins + 1) * most * most)  # bin, trials, hits; the last bin is that of probability 1
     for p, y, looked in voxel_blocks(probabilities, masks, rated, region):
@@ -58,10 +63,9 @@ def calibration_counts(
         scaled = confidence * confidence.dtype.type(bins)
         if len(scaled) and not scaled.max() < bins + 1:  # a NaN is below nothing
             raise not_probable()
-        code = scaled.astype(table.kind)
-        code *= most
-        code += trials_of(y, looked, len(p))
-        code *= most
+        code, trials = scaled.astype(table.kind), trials_of(y, looked, len(p))
+        code *= most * most
+        code += trials * most if isinstance(trials, int) else trials.astype(table.kind) * most
         code += _hits(y, looked, top)
         table.add(code, confidence)
     voxels, stated = (x.reshape(bins + 1, most, most) for x in table.sums())
@@ -115,12 +119,13 @@ def _top_class(p: NDArray) -> tuple[NDArray, NDArray]:
 
 def _hits(masks: NDArray, rated: NDArray | None, top: NDArray) -> NDArray:
     """``(n,)`` how many raters chose the top class."""
-    hits = np.zeros(len(top), dtype=np.min_scalar_type(len(masks)))
+    hits = np.zeros(0 if len(masks) else len(top), np.uint8)
     for r, mask in enumerate(masks):
         same = mask == top
         if rated is not None:
             same &= rated[r]
-        hits += same.view(np.uint8)  # a sum of booleans would be cast in small pieces
+        one = same.view(np.uint8)  # a sum of booleans would be cast in small pieces
+        hits = hits + one if r else one
     return hits
 
 

@@ -193,3 +193,9 @@ def test_the_largest_gap_is_torchmetrics():
     p, y = rng.dirichlet(np.ones(3), size=400), rng.integers(0, 3, 400)
     oracle = functional.multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(y), 3, n_bins=15, norm="max")
     assert maximum_calibration_error(calibration_counts(p.T, y[None])) == pytest.approx(float(oracle), abs=1e-6)
+
+
+def test_no_rater_and_hundreds_of_them():
+    assert not calibration_counts(P, np.zeros((0, 2), int)).any()
+    counts = calibration_counts(P, np.repeat(Y, 100, axis=0))
+    np.testing.assert_allclose(counts, 100 * calibration_counts(P, Y))
