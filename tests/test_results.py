@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
+from probseg.analysis.volume_scores import HEADLINE_FIGURES
 from probseg.data.examples import Examples
+from probseg.data.synthetic import DEFAULT_SITES, default_raters, generate, write
 from probseg.manifest import open_dataset
 from probseg.records import Dataset
 from probseg.report import load_run
@@ -47,3 +50,27 @@ def test_each_site_has_its_figures_below_those_of_all(tmp_path: Path) -> None:
 def test_cases_without_a_site_count_in_all_only(tmp_path: Path) -> None:
     found = rows(tmp_path, sample("a a"))
     assert {r["site"] for r in found} == {"", "a"}
+
+
+def test_volumes_are_of_scans_though_cases_are_slices(tmp_path: Path) -> None:
+    scans = generate(3, 0, DEFAULT_SITES[:2], default_raters(3), (4, 32, 32))
+    data = open_dataset(write(scans, tmp_path / "ct", 0))
+    found = {}
+    for name, slices in (("slices", True), ("whole", False)):
+        examples = Examples(data, {p: k for k, p in enumerate(data.patients)}, slices)
+        evaluate_raters(tmp_path / name, examples, data.info, command="test")
+        with (tmp_path / name / "results.csv").open(newline="") as file:
+            table = list(csv.DictReader(file))
+        found[name] = {(r["metric"], r["class"], r["site"]): r for r in table}
+    assert {c for _, c, _ in found["slices"]} == {"", *data.info.labels.structures}
+    summary = json.loads((tmp_path / "slices" / "test" / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["volume_structure"], summary["cases"]) == ("opacity", 12)
+    for key, row in found["whole"].items():
+        if key[0] in HEADLINE_FIGURES:  # a rater who read no slice of it has no volume of the whole, only of slices
+            assert int(row["n"]) <= 3
+    complete = [k for k in found["whole"] if k[0] == "volume_error" and k[1] == "opacity"]
+    assert complete and all(int(found["whole"][k]["n"]) >= 1 for k in complete)
+    header = (tmp_path / "slices" / "test" / "cases.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert "volume_error" not in header  # slices have no volumes of their own
+    assert "volume_error" in (tmp_path / "whole" / "test" / "cases.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert load_run(tmp_path / "slices").figure("volume_error").n == int(found["slices"]["volume_error", "", ""]["n"])

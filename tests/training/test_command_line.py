@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from probseg.analysis.volume_scores import HEADLINE_FIGURES
 from probseg.cli import main
 from probseg.family import family_name
 from probseg.models import load_model
@@ -30,8 +31,9 @@ TINY = (
     "--data.epoch_length=8",
 )
 FIGURES = {
-    *("ged_v", "ged_u", "ged_floor", "hm_iou", "diversity", "rater_diversity", "dice", "iou", "soft_dice"),
-    *("log_likelihood", "nll_image", "ece", "brier", "nll"),
+    *("ged_v", "ged_u", "ged_floor", "hm_iou", "d_max", "d_match", "diversity", "rater_diversity"),
+    *("dice", "iou", "soft_dice", "log_likelihood", "nll_image", "ncc", "ece", "brier", "nll"),
+    *HEADLINE_FIGURES,
 }
 
 
