@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from probseg.analysis.energy import (
+    d_match,
+    d_max,
     energy_distance_floor,
     generalized_energy_distance,
     hungarian_matched_iou,
@@ -30,6 +32,23 @@ def test_check_values():
     assert generalized_energy_distance(S, Y, 2, unbiased=True) == pytest.approx(-1 / 6)
     assert energy_distance_floor(Y, 2, 2) == pytest.approx(1 / 3)
     assert hungarian_matched_iou(S, Y, 2) == pytest.approx(1 / 2)
+    # Dice of 1100 with 1100 and 1110: 1 and 4/5; of 0000: 0 and 0. Best for each rater (1 + 4/5)/2, matched (1 + 0)/2
+    assert d_max(S, Y, 2) == pytest.approx(9 / 10)
+    assert d_match(S, Y, 2) == pytest.approx(1 / 2)
+
+
+def test_the_best_reading_serves_several_raters_and_a_match_only_one():
+    masks = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
+    readings = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])
+    # best: 1, 1, and 0 against the empty mask; matched: 1100 with 1100, 1000 with 1100 (2/3), 1000 with 0000
+    assert d_max(readings, masks, 2) == pytest.approx(2 / 3)
+    assert d_match(readings, masks, 2) == pytest.approx((1 + 2 / 3 + 0) / 3)
+    # with an empty reading in the place of one, agreement on absence counts 1
+    readings[2] = 0
+    assert d_max(readings, masks, 2) == 1
+    assert d_match(readings, masks, 2) == pytest.approx((1 + 2 / 3 + 1) / 3)
+    # class 2 is absent from all and counts 1: (1 + 1)/2, (2/3 + 1)/2, 1
+    assert d_match(readings, masks, 3) == pytest.approx((1 + 5 / 6 + 1) / 3)
 
 
 def test_check_values_in_two_and_three_dimensions():
@@ -53,28 +72,46 @@ def test_one_rater_or_one_reading_leaves_unbiased_terms_undefined():
     # V with one rater: d(S,Y) = 0, 1 -> 2 * 1/2 - 1/2 - 0
     assert generalized_energy_distance(S, Y[:1], 2) == pytest.approx(1 / 2)
     assert math.isnan(generalized_energy_distance(S, Y[:0], 2))
-    assert math.isnan(hungarian_matched_iou(S, Y[:0], 2))
+    for measure in (hungarian_matched_iou, d_max, d_match):
+        assert math.isnan(measure(S, Y[:0], 2))
+        assert math.isnan(measure(S[:0], Y, 2))
 
 
 def test_an_absent_rater_is_a_dropped_one_and_not_an_empty_one():
     masks = np.concatenate([Y, np.zeros((1, 4), int)])
     rated = np.array([[True] * 4, [True] * 4, [False] * 4])
-    for measure in (generalized_energy_distance, hungarian_matched_iou):
+    for measure in (generalized_energy_distance, hungarian_matched_iou, d_match):
         assert measure(S, masks, 2, rated=rated) == measure(S, Y, 2)
         assert measure(S, masks, 2) != measure(S, Y, 2)
+    assert d_max(S, masks, 2, rated) == d_max(S, Y, 2)
     assert energy_distance_floor(masks, 2, 2, rated=rated) == energy_distance_floor(Y, 2, 2)
 
 
 @given(stacks())
 def test_identical_sets_are_at_distance_nought(masks):
     assert generalized_energy_distance(masks, masks, 3) == pytest.approx(0.0, abs=1e-12)
-    assert hungarian_matched_iou(masks, masks, 3) == pytest.approx(1.0)
+    for measure in (hungarian_matched_iou, d_max, d_match):
+        assert measure(masks, masks, 3) == pytest.approx(1.0)
+
+
+@given(stacks(), stacks(), st.integers(2, 3))
+def test_copies_of_both_sets_change_neither_v_nor_a_matching(readings, masks, times):
+    """Sets of the same members in the same shares are the same distribution; U alone looks at how many there are."""
+    many = np.repeat(readings, times, axis=0), np.tile(masks, (times, 1, 1))
+    for measure in (generalized_energy_distance, hungarian_matched_iou, d_match, d_max):
+        assert measure(*many, 3) == pytest.approx(measure(readings, masks, 3), abs=1e-12)
+
+
+@given(stacks(), stacks())
+def test_a_match_is_at_most_the_best_and_dice_at_least_iou(readings, masks):
+    assert d_match(readings, masks, 3) <= d_max(readings, masks, 3) + 1e-12
+    assert hungarian_matched_iou(readings, masks, 3) <= d_match(readings, masks, 3) + 1e-12
 
 
 @given(stacks(), stacks(), st.randoms(use_true_random=False))
 def test_order_does_not_matter(readings, masks, random):
     mixed = random.sample(range(len(readings)), len(readings)), random.sample(range(len(masks)), len(masks))
-    for measure in (generalized_energy_distance, hungarian_matched_iou):
+    for measure in (generalized_energy_distance, hungarian_matched_iou, d_max, d_match):
         assert measure(readings[mixed[0]], masks[mixed[1]], 3) == pytest.approx(measure(readings, masks, 3), abs=1e-12)
 
 
@@ -111,3 +148,24 @@ def test_the_floor_is_what_a_perfect_model_scores():
     error = np.std(v) / math.sqrt(4000)
     assert np.mean(v) == pytest.approx(np.mean(floor), abs=5 * error)
     assert np.mean(u) == pytest.approx(0.0, abs=5 * error)
+
+
+def test_a_perfect_model_of_masks_hits_the_floor_and_u_is_nought():
+    """Raters draw discs of random size and place, and so does the model: 400 cases, 4 raters and 12 readings."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:16, :16]
+
+    def discs(n):
+        centre, radius = rng.normal(8, 1, (n, 2, 1, 1)), rng.normal(3, 1.5, (n, 1, 1))
+        inside = (y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2 < np.maximum(radius, 0) ** 2
+        return inside.astype(np.uint8)
+
+    v, u, floor = np.zeros((3, 400))
+    for k in range(400):
+        readings, masks = discs(12), discs(4)
+        v[k], u[k] = (generalized_energy_distance(readings, masks, 2, unbiased) for unbiased in (False, True))
+        floor[k] = energy_distance_floor(masks, 12, 2)
+    error = np.std(v - floor) / math.sqrt(400)
+    assert np.mean(v) == pytest.approx(np.mean(floor), abs=4 * error)
+    assert np.mean(u) == pytest.approx(0.0, abs=4 * np.std(u) / math.sqrt(400))
+    assert np.mean(floor) > 10 * error  # so that the first could have failed

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probseg.analysis import energy, overlap
+from probseg.analysis import energy
+from probseg.analysis.overlap import dice
 from probseg.distribution import SegmentationDistribution
 from probseg.metrics import EnergyDistances
-from probseg.metrics.energy import iou_matrix
+from probseg.metrics.pair_counts import count_by_products, count_pairs
 
 
 def sure_of(readings: torch.Tensor, num_classes: int, models: int = 1) -> SegmentationDistribution:
@@ -37,6 +38,8 @@ EXPECTED = {
     "ged_u": -1 / 6,
     "ged_floor": 1 / 3,
     "hm_iou": 1 / 2,
+    "d_max": (1 + 4 / 5) / 2,
+    "d_match": 1 / 2,
     "diversity": 1.0,
     "rater_diversity": 1 / 3,
 }
@@ -107,10 +110,10 @@ def test_equal_to_the_numpy_definitions(seed, classes, space, partly):
         "ged_u": energy.generalized_energy_distance(s, y, classes, unbiased=True, rated=r),
         "ged_floor": energy.energy_distance_floor(y, 3, classes, rated=r),
         "hm_iou": energy.hungarian_matched_iou(s, y, classes, rated=r),
+        "d_max": energy.d_max(s, y, classes, rated=r),
+        "d_match": energy.d_match(s, y, classes, rated=r),
     }
     assert {k: got[k] for k in expected} == pytest.approx(expected, abs=1e-12, nan_ok=True)
-    matrix = iou_matrix(readings.flatten(1), masks.flatten(1), classes, None, rated.flatten(1))
-    np.testing.assert_allclose(matrix.numpy(), overlap.iou_matrix(s, y, classes, None, r), atol=1e-14)
 
 
 @settings(max_examples=20)
@@ -122,8 +125,29 @@ def test_the_order_of_raters_and_readings_is_irrelevant(raters, draws):
     assert a == pytest.approx(b, abs=1e-12)
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.integers(2, 4), st.booleans(), st.integers(1, 70))
+def test_products_of_matrices_count_what_packed_bits_count(seed, classes, partly, block):
+    """What a GPU does, here on the processor; absent raters and labels that are no leaf included."""
+    readings = random_maps(seed, 3, classes, (60,)).to(torch.uint8)
+    masks = random_maps(seed + 1, 4, classes + 1, (60,)).to(torch.uint8)
+    rated = torch.rand(4, 60, generator=torch.Generator().manual_seed(seed)) < (0.6 if partly else 2)
+    rated[seed % 4] &= seed % 3 > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("probseg.metrics.pair_counts._BLOCK", block)
+        products = count_by_products(readings, masks, classes, rated)
+    packed = count_pairs(readings, masks, classes, rated)
+    assert products.num_readings == packed.num_readings == 3
+    for a, b in zip(products.counts, packed.counts, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(products.similarities(dice).sy, packed.similarities(dice).sy)
+
+
 def test_large_counts_are_exact_in_a_bf16_validation():
     a = random_maps(0, 3, 2, (64, 64)).flatten(1)
-    alone = iou_matrix(a, a, 2, None, None)
+    everywhere = torch.ones_like(a, dtype=torch.bool)
+    alone = count_by_products(a, a, 2, everywhere)
+    assert alone.counts.both.max() > 256
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(iou_matrix(a, a, 2, None, None), alone)
+        under = count_by_products(a, a, 2, everywhere)
+    np.testing.assert_array_equal(under.counts.both, alone.counts.both)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily
 
+from probseg.analysis.rater_likelihood import mask_log_likelihoods, rater_log_likelihood
 from probseg.distribution import SegmentationDistribution
 from probseg.labels import LabelClass, LabelGroup, LabelSet
 from probseg.metrics import RaterLikelihood
@@ -70,3 +72,17 @@ def test_a_class_held_for_impossible_costs_much_but_not_infinity():
     got = figures(SegmentationDistribution(logits), one, torch.ones_like(one, dtype=torch.bool))
     assert got["nll_image"] == pytest.approx(-math.log(1e-12), rel=1e-6)
     assert math.isfinite(got["log_likelihood"])
+
+
+@pytest.mark.parametrize("space", [(4, 5), (2, 3, 3)])
+def test_equal_to_numpy_with_groups_unknown_and_absent_raters(space):
+    generator = torch.Generator().manual_seed(2)
+    d = SegmentationDistribution(3 * torch.randn(2, 3, 1, 3, *space, generator=generator))
+    masks = torch.randint(0, 5, (1, 4, *space), generator=generator)
+    rated = torch.rand(1, 4, *space, generator=generator) < 0.8
+    rated[0, 3] = False
+    log_p = d.log_probs[:, :, 0].flatten(0, 1).numpy()
+    expected = rater_log_likelihood(log_p, masks[0].numpy(), ADMISSIBLE.numpy(), rated[0].numpy())
+    assert figures(d, masks, rated)["log_likelihood"] == pytest.approx(expected, rel=1e-5)
+    each = mask_log_likelihoods(log_p, masks[0].numpy(), ADMISSIBLE.numpy(), rated[0].numpy())
+    np.testing.assert_allclose(d.log_prob(masks, rated, ADMISSIBLE)[0].numpy(), each, rtol=1e-5)
