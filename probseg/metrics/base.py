@@ -71,7 +71,11 @@ class CaseMetric(Metric, ABC):
             patient: ``(batch,)`` number of the patient, for `intervals`; None takes every case as a patient.
             spacing_mm: ``(batch, axes of space)``, NaN where unknown.
         """
-        sums = torch.from_numpy(self.statistics(distribution, masks, rated, spacing_mm))
+        self.append(self.statistics(distribution, masks, rated, spacing_mm), index, patient)
+
+    def append(self, statistics: NDArray[np.float64], index: Tensor | None, patient: Tensor | None) -> None:
+        """Keep the ``(batch, k)`` statistics of some cases; the rest as for `update`."""
+        sums = torch.from_numpy(statistics)
         unnamed = torch.full((len(sums),), -1, dtype=torch.int64)
         self.sums.append(sums.to(self.device))
         self.index.append((unnamed if index is None else index).to(self.device))
@@ -122,14 +126,24 @@ class CaseMetric(Metric, ABC):
             seed: of the draws.
             only: indices of the cases that count; None for all.
         """
+        return self.intervals_of(self.figures, samples, seed, only)
+
+    def intervals_of(
+        self,
+        figures: Mapping[str, Figure],
+        samples: int = 1000,
+        seed: int = 0,
+        only: NDArray[np.int64] | None = None,
+    ) -> dict[str, Interval]:
+        """As `intervals`, of any figures of this metric's statistics."""
         index, patients, sums = self.cases()
         if only is not None:
             kept = np.isin(index, only)
             patients, sums = patients[kept], sums[kept]
         if not len(sums):
-            return {name: Interval(float("nan"), float("nan"), float("nan"), 0) for name in self.figures}
+            return {name: Interval(float("nan"), float("nan"), float("nan"), 0) for name in figures}
         out = {}
-        for name, f in self.figures.items():
+        for name, f in figures.items():
             counted = ~np.isnan(np.asarray(f(sums)))
             out[name] = bootstrap(sums[counted], patients[counted], f, samples, seed)
         return out

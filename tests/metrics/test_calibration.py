@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probseg.analysis.calibration import calibration_error
+from probseg.analysis.calibration import brier_score, calibration_error, calibration_sums, negative_log_likelihood
 from probseg.distribution import SegmentationDistribution
 from probseg.metrics import CalibrationScores
 
@@ -34,6 +34,7 @@ def test_hand_worked():
     assert got["ece"] == pytest.approx(0.05, abs=1e-6)
     assert got["brier"] == pytest.approx((3 * 2 * 0.3**2 + 2 * 0.7**2) / 4)
     assert got["nll"] == pytest.approx(-(3 * math.log(0.7) + math.log(0.3)) / 4)
+    assert got["mce"] == pytest.approx(0.05, abs=1e-6)  # a single bin
 
 
 def test_only_the_region_counts():
@@ -46,7 +47,11 @@ def test_only_the_region_counts():
     unknown = figures(constant([0.9, 0.1], (1, 21)), masks, spacing=torch.tensor([[math.nan, math.nan]]))
     assert unknown == got
     nothing = figures(constant([0.9, 0.1], (1, 21)), torch.zeros_like(masks))
-    assert all(math.isnan(v) for v in nothing.values())
+    assert all(math.isnan(nothing[name]) for name in ("ece", "mce", "brier", "nll"))
+    # of the whole image there is something to say: 21 times 0.9 for background
+    assert nothing["ece_image"] == pytest.approx(0.1, abs=1e-6)
+    assert nothing["brier_image"] == pytest.approx(2 * 0.1**2)
+    assert got["brier_image"] == pytest.approx((20 * 2 * 0.1**2 + 2 * 0.9**2) / 21)
 
 
 @settings(max_examples=25)
@@ -61,6 +66,13 @@ def test_ece_equals_the_numpy_definition(seed, classes, space):
     oracle = calibration_error(mean, masks[0].numpy(), rated=rated[0].numpy(), spacing_mm=tuple(spacing[0].tolist()))
     got = figures(logits, masks, rated, spacing)
     assert got["ece"] == pytest.approx(oracle, abs=1e-9)
+    case = (mean, masks[0].numpy())
+    looked, near = rated[0].numpy(), {"rated": rated[0].numpy(), "spacing_mm": tuple(spacing[0].tolist())}
+    assert got["brier"] == pytest.approx(brier_score(*case, **near), abs=1e-9)
+    assert got["nll"] == pytest.approx(negative_log_likelihood(*case, **near), abs=1e-9)
+    everywhere = calibration_sums(*case, looked).figures()
+    for name in ("ece", "mce", "brier"):
+        assert got[f"{name}_image"] == pytest.approx(everywhere[name], abs=1e-9)
     order = torch.randperm(3, generator=generator)
     assert figures(logits, masks[:, order], rated[:, order], spacing) == pytest.approx(got, abs=1e-9)
 
@@ -84,3 +96,12 @@ def test_a_perfectly_calibrated_model_has_no_error():
     masks = torch.tensor(rng.uniform(size=(1, 30, 60, 60)) < p.numpy()).long()
     logits = torch.stack([1 - p, p]).log().reshape(1, 1, 1, 2, 60, 60)
     assert figures(logits, masks)["ece"] < 0.01
+
+
+def test_a_group_counts_in_nll_by_the_classes_that_it_admits():
+    admissible = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]], dtype=torch.bool)
+    metric = CalibrationScores(3, admissible=admissible)
+    masks = torch.tensor([3, 4, 1]).reshape(1, 3, 1, 1)  # the group of both foreground classes, unknown, a class
+    metric.update(SegmentationDistribution(constant([0.2, 0.5, 0.3], (1, 1))), masks, torch.ones_like(masks).bool())
+    assert metric.compute()["nll"].item() == pytest.approx(-(math.log(0.8) + math.log(0.5)) / 2)
+    assert metric.compute()["brier"].item() == pytest.approx(0.04 + 0.25 + 0.09)
