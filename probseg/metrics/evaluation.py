@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from probseg.analysis.bootstrap import Interval
 from probseg.batch import Batch
 from probseg.distribution import SegmentationDistribution
-from probseg.io.tables import write_csv
 from probseg.labels import LabelSet
 from probseg.metrics.base import CaseMetric
-from probseg.metrics.calibration import CalibrationScores
+from probseg.metrics.calibration import CalibrationScores, write_reliability
+from probseg.metrics.classwise import ClasswiseCalibration
+from probseg.metrics.cross_correlation import CrossCorrelation
 from probseg.metrics.energy import EnergyDistances
 from probseg.metrics.likelihood import RaterLikelihood
 from probseg.metrics.overlap import OverlapScores
@@ -35,12 +36,14 @@ class Evaluation(nn.Module):
 
     def __init__(self, num_classes: int, admissible: Tensor, readings: int = 1, labels: LabelSet | None = None) -> None:
         super().__init__()
-        self.calibration = CalibrationScores(num_classes)
+        self.calibration = CalibrationScores(num_classes, admissible=admissible)
         self.metrics: list[CaseMetric] = [
             EnergyDistances(num_classes, readings),
             OverlapScores(num_classes),
             RaterLikelihood(admissible),
+            CrossCorrelation(num_classes),
             self.calibration,
+            ClasswiseCalibration(num_classes),
         ]
         self.volumes = None if labels is None else VolumeScores(labels)
         if self.volumes is not None:
@@ -75,10 +78,4 @@ class Evaluation(nn.Module):
 
     def write_reliability(self, path: Path, family: str) -> None:
         """The reliability curve as a table; empty bins have count 0 and no confidence or frequency."""
-        bins = self.calibration.reliability()
-        edges = np.linspace(0, 1, len(bins) + 1)
-        rows = [
-            (family, k, edges[k], edges[k + 1], *((c / n, h / n) if n else (np.nan, np.nan)), int(n))
-            for k, (c, h, n) in enumerate(bins)
-        ]
-        write_csv(path, ("family", "bin", "low", "high", "confidence", "frequency", "count"), rows)
+        write_reliability(path, family, self.calibration.reliability())

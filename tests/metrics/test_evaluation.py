@@ -13,8 +13,9 @@ from probseg.distribution import SegmentationDistribution
 from probseg.metrics import Evaluation
 
 NAMES = (
-    *("ged_v", "ged_u", "ged_floor", "hm_iou", "diversity", "rater_diversity"),
-    *("dice", "iou", "soft_dice", "log_likelihood", "nll_image", "ece", "brier", "nll"),
+    *("ged_v", "ged_u", "ged_floor", "hm_iou", "d_max", "d_match", "diversity", "rater_diversity"),
+    *("dice", "iou", "soft_dice", "log_likelihood", "nll_image", "ncc", "ece", "mce", "brier", "nll"),
+    *("ece_image", "mce_image", "brier_image", "ace", "ace_image"),
 )
 
 

@@ -53,9 +53,9 @@ def calibration_counts(
         [[0.0, 0.0, 0.0], [2.8, 3.0, 4.0]]
     """
     if len(masks) > _RATERS:  # the table grows with their square
-        looked = np.broadcast_to(True if rated is None else rated, masks.shape)
+        known = np.broadcast_to(True if rated is None else rated, masks.shape)
         parts = [slice(k, k + _RATERS) for k in range(0, len(masks), _RATERS)]
-        return np.sum([calibration_counts(probabilities, masks[k], looked[k], region, bins) for k in parts], axis=0)
+        return np.sum([calibration_counts(probabilities, masks[k], known[k], region, bins) for k in parts], axis=0)
     most = len(masks) + 1  # one more than the hits or trials that a voxel can have
     table = _Table((bins + 1) * most * most)  # bin, trials, hits; the last bin is that of probability 1
     for p, y, looked in voxel_blocks(probabilities, masks, rated, region):
