@@ -14,10 +14,19 @@ from probseg.analysis.calibration import (
     classwise_calibration_error,
     negative_log_likelihood,
 )
-from probseg.analysis.energy import energy_distance_floor, generalized_energy_distance, hungarian_matched_iou
+from probseg.analysis.conventions import Convention, conventional_energy_distance, conventional_matched_overlap
+from probseg.analysis.cross_correlation import normalized_cross_correlation
+from probseg.analysis.energy import (
+    d_match,
+    d_max,
+    energy_distance_floor,
+    generalized_energy_distance,
+    hungarian_matched_iou,
+)
 from probseg.analysis.entropy import complete_agreement, rater_entropy
 from probseg.analysis.kappa import cohen_kappa, fleiss_kappa, kappa_and_alpha, krippendorff_alpha
 from probseg.analysis.overlap import pairwise_dice
+from probseg.analysis.rater_likelihood import rater_log_likelihood
 from probseg.analysis.simple_fusion import SimpleResult, simple_fusion
 from probseg.analysis.softdice import soft_dice
 from probseg.analysis.staple import StapleResult, staple
@@ -27,6 +36,7 @@ from probseg.analysis.volumes import crps
 
 __all__ = [
     "AgreementReport",
+    "Convention",
     "Interval",
     "SimpleResult",
     "StapleResult",
@@ -40,7 +50,11 @@ __all__ = [
     "classwise_calibration_error",
     "cohen_kappa",
     "complete_agreement",
+    "conventional_energy_distance",
+    "conventional_matched_overlap",
     "crps",
+    "d_match",
+    "d_max",
     "energy_distance_floor",
     "fleiss_kappa",
     "generalized_energy_distance",
@@ -49,8 +63,10 @@ __all__ = [
     "kappa_and_alpha",
     "krippendorff_alpha",
     "negative_log_likelihood",
+    "normalized_cross_correlation",
     "pairwise_dice",
     "rater_entropy",
+    "rater_log_likelihood",
     "simple_fusion",
     "soft_dice",
     "staple",
