@@ -27,7 +27,7 @@ __all__ = ["BOOTSTRAP_SAMPLES", "evaluate_raters", "example_positions", "write_e
 
 BOOTSTRAP_SAMPLES = 1000
 _SURE = 60.0  # a logit at which float32 probabilities are 0 and 1
-_UNDEFINED_FOR_A_MASK = ("ged_u", "nll", "nll_image", "log_likelihood", "diversity")
+_UNDEFINED_FOR_A_MASK = ("ged_u", "nll", "nll_image", "log_likelihood", "diversity", "ncc")
 
 
 def write_results(
