@@ -97,7 +97,7 @@ def _print(report: EvaluationReport) -> None:
     from rich.text import Text
 
     from probseg.commands.agreement_printing import clean
-    from probseg.evaluation.report import RATERS
+    from probseg.evaluation import RATERS
 
     table = Table(title="Predictions against the raters", caption="means with 95 % intervals over patients")
     table.add_column("figure", no_wrap=True)

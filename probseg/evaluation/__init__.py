@@ -5,9 +5,11 @@ from __future__ import annotations
 from probseg.evaluation.case import EvaluatedCase
 from probseg.evaluation.group import FigureGroup, FigureName
 from probseg.evaluation.measure import CaseEvaluation, evaluate_case, measure_cases
-from probseg.evaluation.report import EvaluationReport, Finding, gather
+from probseg.evaluation.report import EvaluationReport, gather
+from probseg.evaluation.tables import RATERS, Finding
 
 __all__ = [
+    "RATERS",
     "CaseEvaluation",
     "EvaluatedCase",
     "EvaluationReport",

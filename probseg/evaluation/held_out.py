@@ -15,7 +15,7 @@ from probseg.io.predicted_distribution import UNCERTAINTY_MAPS, PredictedDistrib
 
 __all__ = ["UNDEFINED_FOR_A_MASK", "as_prediction", "held_out_statistics"]
 
-UNDEFINED_FOR_A_MASK = ("ged_u", "diversity", "nll", "nll_image", "volume_crps")
+UNDEFINED_FOR_A_MASK = ("ged_u", "diversity", "nll", "nll_image", "volume_crps", "ace")
 """Figures that a single mask has not: it gives probability 0 to what it did not draw, and is no distribution."""
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.repeats import separate_repeats
 from probseg.errors import ProbsegError, gathered_warnings
+from probseg.evaluation.calibration import RaterCalibration, rater_counts
 from probseg.evaluation.case import EvaluatedCase
 from probseg.evaluation.distances import ReadingDistances
 from probseg.evaluation.group import FigureGroup
@@ -24,7 +25,7 @@ from probseg.records import CaseRecord, Dataset, DatasetInfo
 
 __all__ = ["GROUPS", "CaseEvaluation", "evaluate_case", "groups_of", "measure_cases"]
 
-GROUPS: tuple[type[FigureGroup], ...] = (ReadingDistances, ModeOverlaps, PredictedVolumes)
+GROUPS: tuple[type[FigureGroup], ...] = (ReadingDistances, ModeOverlaps, RaterCalibration, PredictedVolumes)
 """What is measured, in the order of ``results.csv``."""
 
 
@@ -38,6 +39,8 @@ class CaseEvaluation:
         sums: the statistics of every group of `GROUPS`.
         raters: the same with each rater in turn in the model's place and the others as raters, meaned; None with fewer
             than two raters.
+        rater_counts: calibration sums against each rater alone, `probseg.evaluation.calibration.rater_counts`; empty
+            where raters have no stable identity.
         warned: code and sentence of every fault that reading it showed.
     """
 
@@ -47,6 +50,7 @@ class CaseEvaluation:
     num_readings: int
     sums: tuple[NDArray[np.float64], ...]
     raters: tuple[NDArray[np.float64], ...] | None
+    rater_counts: Mapping[str, NDArray[np.float64]]
     warned: tuple[tuple[str, str], ...] = ()
 
 
@@ -55,8 +59,12 @@ def groups_of(labels: LabelSet) -> tuple[FigureGroup, ...]:
     return tuple(group(labels) for group in GROUPS)
 
 
-def evaluate_case(case: EvaluatedCase) -> CaseEvaluation:
+def evaluate_case(case: EvaluatedCase, stable_raters: bool = True) -> CaseEvaluation:
     """Reduce a case to its statistics.
+
+    Args:
+        case: the case.
+        stable_raters: whether a rater's name is the same person in every case; else nothing is kept by name.
 
     Raises:
         ProbsegError: E_NO_RATER where nobody rated any of it.
@@ -72,6 +80,7 @@ def evaluate_case(case: EvaluatedCase) -> CaseEvaluation:
         1 if point else len(case.prediction.readings),
         tuple(group.statistics(case) for group in groups),
         held_out_statistics(case, groups),
+        rater_counts(case) if stable_raters else {},
     )
 
 
@@ -105,5 +114,5 @@ class _Task:
         with gathered_warnings() as gathered:
             case, _ = separate_repeats(self.dataset.load(record), dict(self.info.repeats))
             prediction: PredictedDistribution = read_distribution(predicted, case.geometry, self.info.labels)
-            found = evaluate_case(EvaluatedCase.of(case, prediction, self.info.labels))
+            found = evaluate_case(EvaluatedCase.of(case, prediction, self.info.labels), self.info.stable_raters)
         return replace(found, warned=tuple((w.code, w.message) for w in gathered))

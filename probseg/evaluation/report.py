@@ -17,31 +17,10 @@ from probseg.errors import ProbsegError
 from probseg.evaluation.group import FigureGroup, FigureName, OfColumns
 from probseg.evaluation.held_out import UNDEFINED_FOR_A_MASK
 from probseg.evaluation.measure import CaseEvaluation, groups_of
+from probseg.evaluation.tables import RATERS, Finding, case_table, reliability_table, result_table
 from probseg.records import DatasetInfo
 
 __all__ = ["RATERS", "EvaluationReport", "Finding", "gather"]
-
-RATERS = "raters"
-"""The family under which the raters themselves stand in tables."""
-
-_RESULT_COLUMNS = ("family", "metric", "value", "low", "high", "n", "site", "class")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One figure.
-
-    Attributes:
-        family: of the model, or `RATERS`.
-        name: metric, and class or group.
-        site: where its cases come from; empty for all of them.
-        interval: value with its 95 % interval over patients; ``n`` counts the cases in which it is defined.
-    """
-
-    family: str
-    name: FigureName
-    site: str
-    interval: Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,29 +86,13 @@ class EvaluationReport:
         known = sorted({f.name.metric for f in self.findings})
         raise ProbsegError("E_ARGUMENT", f"there is no figure {wanted}; the figures are {', '.join(known)}")
 
-    def results(self) -> Table:
-        """``results.csv``: a row a figure."""
-        rows: list[tuple[object, ...]] = [
-            (f.family, f.name.metric, f.interval.value, f.interval.low, f.interval.high, f.interval.n, f.site,
-             f.name.structure)
-            for f in self.findings
-        ]  # fmt: skip
-        return Table(_RESULT_COLUMNS, rows)
-
-    def case_table(self) -> Table:
-        """``cases.csv``: a row a case, a column a figure of all classes together."""
-        of_all = [name for group in self.groups for name in group.figures if not name.structure]
-        columns = ("case_id", "patient_id", "site", "readings", *(name.metric for name in of_all))
-        values = {name: figure.per_case(sums) for name, (figure, sums) in self._figures(self.cases, "").items()}
-        rows: list[tuple[object, ...]] = [
-            (c.case_id, c.patient_id, c.site, c.num_readings, *(float(values[name][k]) for name in of_all))
-            for k, c in enumerate(self.cases)
-        ]
-        return Table(columns, rows)
-
     def tables(self) -> Mapping[str, Table]:
         """Every table by the name of its file."""
-        return {"results": self.results(), "cases": self.case_table()}
+        return {
+            "results": result_table(self.findings),
+            "cases": case_table(self.cases, self.groups),
+            "reliability": reliability_table(self.family, self.cases, self.groups, self.info.labels),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, the layout of ``evaluation.json``; null where undefined."""

@@ -21,6 +21,8 @@ def test_the_check_values(make_case, labels):
     # E d(S,Y) = 7/12, d(S,S') = 1, d(Y,Y') = 1/3
     assert found == pytest.approx(
         {"ged_v": 1 / 2, "ged_u": -1 / 6, "ged_floor": 1 / 3, "hm_iou": 1 / 2, "diversity": 1, "rater_diversity": 1 / 3}
+        # the first reading is the best of both raters, with Dice 1 and 4/5; matched one to one, 1 and 0
+        | {"d_max": 0.9, "d_match": 0.5}
     )
 
 

@@ -36,11 +36,11 @@ def test_the_raters_stand_in_the_models_place(report):
 
 
 def test_tables_have_a_row_a_figure_and_a_row_a_case(report):
-    results = report.results()
+    results = report.tables()["results"]
     assert results.columns == ("family", "metric", "value", "low", "high", "n", "site", "class")
     assert {row[0] for row in results.rows} == {"made", "raters"}
     assert {row[6] for row in results.rows} == {"", "north", "south"}
-    cases = report.case_table()
+    cases = report.tables()["cases"]
     assert [row[0] for row in cases.rows] == ["c0", "c1", "c2", "c3"]
     assert len({len(row) for row in cases.rows} | {len(cases.columns)}) == 1
     assert report.to_dict()["patients"] == 4
