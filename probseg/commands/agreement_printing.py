@@ -95,12 +95,13 @@ def _print_ceiling(report: AgreementReport, console: Console) -> None:
     )
     table.add_column("class", overflow="fold")
     margin = rows[0].margin
-    last = () if margin is None else (f"worse by less\nthan {margin:g}?",)
+    last = () if margin is None else (f"within\n{margin:g}?",)
     for column in ("a rater", "the model", "difference", "cases", *last):
         table.add_column(column, justify="right", no_wrap=True)
     words = {"non-inferior": "yes", "inferior": "no", "inconclusive": "open", None: "-"}
     for c in rows:
-        cells = [*(_cell(f, 3) for f in (c.raters, c.model, c.difference)), str(c.difference.n)]
+        difference = _cell(c.difference, 3).replace(" to ", " to\n")  # so that the names keep their room
+        cells = [_cell(c.raters, 3), _cell(c.model, 3), difference, str(c.difference.n)]
         table.add_row(Text(clean(c.structure)), *cells, *([] if margin is None else [words[c.verdict]]))
     console.print(table)
 
