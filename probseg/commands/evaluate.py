@@ -44,7 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the headline figures, and write the tables."""
     from probseg.evaluation import gather, measure_cases
-    from probseg.family import family_name
     from probseg.io.predicted import open_predictions, read_json
     from probseg.manifest import open_dataset
     from probseg.progress import followed
@@ -57,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
         raise ProbsegError("E_SCHEMA", f"a prediction is given for '{strange[0]}', but no case has this id")
     dataset = _chosen(args, whole, predictions)
     count = sum(r.case_id in predictions for r in dataset.records)
-    family = family_name(str(read_json(args.predictions / "manifest.json").get("model", "model")))
-    report = gather(whole.info, family, followed(measure_cases(dataset, predictions, args.jobs), count))
+    model = str(read_json(args.predictions / "manifest.json").get("model", "model"))
+    report = gather(whole.info, model, followed(measure_cases(dataset, predictions, args.jobs), count))
     for case in report.cases:
         for code, message in case.warned:
             warn(code, message)

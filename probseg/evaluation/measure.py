@@ -35,6 +35,7 @@ class CaseEvaluation:
 
     Attributes:
         case_id, patient_id, site: as the dataset has them.
+        num_raters: raters who rated any of it.
         num_readings: readings that were there to compare; 1 for a model of one draw.
         sums: the statistics of every group of `GROUPS`.
         raters: the same with each rater in turn in the model's place and the others as raters, meaned; None with fewer
@@ -47,6 +48,7 @@ class CaseEvaluation:
     case_id: str
     patient_id: str
     site: str
+    num_raters: int
     num_readings: int
     sums: tuple[NDArray[np.float64], ...]
     raters: tuple[NDArray[np.float64], ...] | None
@@ -77,6 +79,7 @@ def evaluate_case(case: EvaluatedCase, stable_raters: bool = True) -> CaseEvalua
         case.case_id,
         case.patient_id,
         case.site,
+        len(case.raters),
         1 if point else len(case.prediction.readings),
         tuple(group.statistics(case) for group in groups),
         held_out_statistics(case, groups),

@@ -18,6 +18,7 @@ from probseg.evaluation.group import FigureGroup, FigureName, OfColumns
 from probseg.evaluation.held_out import UNDEFINED_FOR_A_MASK
 from probseg.evaluation.measure import CaseEvaluation, groups_of
 from probseg.evaluation.tables import RATERS, Finding, case_table, reliability_table, result_table
+from probseg.family import family_name
 from probseg.records import DatasetInfo
 
 __all__ = ["RATERS", "EvaluationReport", "Finding", "gather"]
@@ -32,6 +33,7 @@ class EvaluationReport:
         family: of the model, as tables name it.
         cases: what each case contributed, in order.
         samples, seed: of the bootstrap over patients.
+        class_path: of the model, where the predictions say.
     """
 
     info: DatasetInfo
@@ -39,6 +41,7 @@ class EvaluationReport:
     cases: tuple[CaseEvaluation, ...]
     samples: int = 1000
     seed: int = 0
+    class_path: str = ""
 
     @cached_property
     def groups(self) -> tuple[FigureGroup, ...]:
@@ -99,7 +102,9 @@ class EvaluationReport:
         return {
             "dataset": self.info.to_dict(),
             "family": self.family,
+            "class_path": self.class_path,
             "cases": len(self.cases),
+            "raters_max": max(c.num_raters for c in self.cases),
             "patients": len({c.patient_id for c in self.cases}),
             "readings": sorted({c.num_readings for c in self.cases}),
             "bootstrap": {"samples": self.samples, "seed": self.seed, "unit": "patient"},
@@ -111,8 +116,13 @@ class EvaluationReport:
         }  # fmt: skip
 
 
-def gather(info: DatasetInfo, family: str, cases: Iterable[CaseEvaluation]) -> EvaluationReport:
+def gather(info: DatasetInfo, model: str, cases: Iterable[CaseEvaluation]) -> EvaluationReport:
     """The report of measured cases.
+
+    Args:
+        info: the dataset.
+        model: class path of the model that predicted, or any name.
+        cases: as measured.
 
     Raises:
         ProbsegError: E_NO_CASES for none.
@@ -120,4 +130,4 @@ def gather(info: DatasetInfo, family: str, cases: Iterable[CaseEvaluation]) -> E
     found = tuple(cases)
     if not found:
         raise ProbsegError("E_NO_CASES", f"no case of dataset '{info.name}' has a prediction; predict its test split")
-    return EvaluationReport(info, family, found)
+    return EvaluationReport(info, family_name(model), found, class_path=model)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.errors import ProbsegError, warn
+from probseg.evaluation import RATERS
 from probseg.report.results import CaseTable, Estimate, Example, Reliability, RunResult
 
 __all__ = ["find_runs", "load_run"]
@@ -59,7 +60,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 
 
 def load_run(folder: str | Path) -> RunResult:
-    """Read one tested run.
+    """Read one tested run, or what ``probseg evaluate`` wrote of a model's predictions.
 
     ``results.csv`` must be there; whatever is missing of ``test/`` is None in the result and the report says so.
 
@@ -71,12 +72,13 @@ def load_run(folder: str | Path) -> RunResult:
     if not results.is_file():
         raise ProbsegError("E_FILE_MISSING", f"there is no '{results}'; `probseg test` writes it")
     family, figures = _read_results(results)
-    test = folder / "test"
+    evaluated = (folder / "evaluation.json").is_file()
+    test = folder if evaluated else folder / "test"
     return RunResult(
         folder=folder,
         family=family,
         figures=figures,
-        summary=_read_summary(test / "summary.json"),
+        summary=_summary_of_evaluation(folder) if evaluated else _read_summary(test / "summary.json"),
         cases=_read_cases(test / "cases.csv"),
         reliability=_read_reliability(test / "reliability.csv"),
         examples=_read_examples(test / "examples.npz"),
@@ -127,6 +129,9 @@ def _read_results(path: Path) -> tuple[str, dict[str, Estimate]]:
     rows = _rows(path, ("family", "metric", "value", "low", "high", "n"))
     overall = [r for r in rows if not r.get("site") and not r.get("class")]  # rows a site or class are parts of these
     families = sorted({r["family"] for r in overall})
+    if len(families) == 2 and RATERS in families:  # of an evaluation, which has the raters beside the model
+        families.remove(RATERS)
+        overall = [r for r in overall if r["family"] != RATERS]
     if len(families) != 1:
         raise ProbsegError(
             "E_SCHEMA", f"'{path}' must hold the figures of one family, but holds {len(families)}; give a run folder"
@@ -152,11 +157,19 @@ def _read_summary(path: Path) -> Mapping[str, Any]:
     return data
 
 
+def _summary_of_evaluation(folder: Path) -> Mapping[str, Any]:
+    """What the summary of a test would say, of ``evaluation.json``."""
+    data = _read_summary(folder / "evaluation.json")
+    readings = data.get("readings") or [None]
+    wanted = ("dataset", "class_path", "cases", "patients", "raters_max")
+    return {**{name: data.get(name) for name in wanted}, "draws": readings[0] if len(readings) == 1 else None}
+
+
 def _read_cases(path: Path) -> CaseTable | None:
     if not path.is_file():
         return None
     rows = _rows(path, ("case_id", "patient_id"))
-    metrics = [c for c in (rows[0] if rows else ()) if c not in ("case_id", "patient_id", "site")]
+    metrics = [c for c in (rows[0] if rows else ()) if c not in ("case_id", "patient_id", "site", "readings")]
     return CaseTable(
         tuple(_plain(r["case_id"]) for r in rows),
         tuple(_plain(r["patient_id"]) for r in rows),
@@ -168,7 +181,9 @@ def _read_reliability(path: Path) -> Reliability | None:
     if not path.is_file():
         return None
     rows = _rows(path, ("confidence", "frequency", "count"))
-    kept = [r for r in rows if _count(r["count"], path) > 0]
+    whole = [r for r in rows if not any(r.get(name) for name in ("site", "rater", "class"))]
+    whole = [r for r in whole if r.get("region", "region") == "region"]
+    kept = [r for r in whole if _count(r["count"], path) > 0]
     return Reliability(
         np.array([_number(r["confidence"], path) for r in kept]),
         np.array([_number(r["frequency"], path) for r in kept]),

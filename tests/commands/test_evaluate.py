@@ -77,6 +77,15 @@ def test_predictions_become_figures(predictions, dataset, tmp_path, capsys):
     assert (report["cases"], report["readings"]) == (3, [4])
 
 
+def test_an_evaluation_is_reported_and_compared_like_a_tested_run(predictions, dataset, tmp_path, capsys):
+    out = tmp_path / "evaluation"
+    assert main(["evaluate", str(predictions), str(dataset), "--out", str(out)]) == 0
+    assert main(["report", str(out), "--out", str(tmp_path / "report.html")]) == 0
+    assert "Stochastic segmentation network" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert main(["compare", str(out), "--out", str(tmp_path / "comparison")]) == 0
+    assert "Stochastic segmentation network | 4 |" in capsys.readouterr().out  # four readings
+
+
 def test_several_processes_find_the_same(predictions, dataset, tmp_path):
     for jobs in ("1", "2"):
         command = ["evaluate", str(predictions), str(dataset), "--jobs", jobs, "--out", str(tmp_path / jobs)]
