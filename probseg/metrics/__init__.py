@@ -12,6 +12,7 @@ from probseg.metrics.full_calibration import FullCalibration
 from probseg.metrics.likelihood import RaterLikelihood
 from probseg.metrics.overlap import OverlapScores
 from probseg.metrics.rater_calibration import RaterCalibration
+from probseg.metrics.risk_coverage import RiskCoverageScores
 from probseg.metrics.volumes import VolumeScores
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "OverlapScores",
     "RaterCalibration",
     "RaterLikelihood",
+    "RiskCoverageScores",
     "VolumeScores",
 ]

@@ -19,6 +19,7 @@ from probseg.metrics.cross_correlation import CrossCorrelation
 from probseg.metrics.energy import EnergyDistances
 from probseg.metrics.likelihood import RaterLikelihood
 from probseg.metrics.overlap import OverlapScores
+from probseg.metrics.risk_coverage import RiskCoverageScores
 from probseg.metrics.volumes import VolumeScores
 
 __all__ = ["Evaluation"]
@@ -44,6 +45,7 @@ class Evaluation(nn.Module):
             CrossCorrelation(num_classes),
             self.calibration,
             ClasswiseCalibration(num_classes),
+            RiskCoverageScores(num_classes),
         ]
         self.volumes = None if labels is None else VolumeScores(labels)
         if self.volumes is not None:

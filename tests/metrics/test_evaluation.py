@@ -15,7 +15,7 @@ from probseg.metrics import Evaluation
 NAMES = (
     *("ged_v", "ged_u", "ged_floor", "hm_iou", "d_max", "d_match", "diversity", "rater_diversity"),
     *("dice", "iou", "soft_dice", "log_likelihood", "nll_image", "ncc", "ece", "mce", "brier", "nll"),
-    *("ece_image", "mce_image", "brier_image", "ace", "ace_image"),
+    *("ece_image", "mce_image", "brier_image", "ace", "ace_image", "aurc", "excess_aurc"),
 )
 
 

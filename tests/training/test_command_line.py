@@ -32,7 +32,8 @@ TINY = (
 )
 FIGURES = {
     *("ged_v", "ged_u", "ged_floor", "hm_iou", "d_max", "d_match", "diversity", "rater_diversity"),
-    *("dice", "iou", "soft_dice", "log_likelihood", "nll_image", "ncc", "ece", "brier", "nll"),
+    *("dice", "iou", "soft_dice", "log_likelihood", "nll_image", "ncc", "ece", "mce", "brier", "nll"),
+    *("ece_image", "mce_image", "brier_image", "ace", "ace_image", "aurc", "excess_aurc"),
     *HEADLINE_FIGURES,
 }
 
