@@ -24,6 +24,7 @@ LAYERS = (
     {"evaluation"},
     {"batch", "distribution", "likelihood", "maps"},
     {"data", "networks", "metrics"},
+    {"calibrators"},
     {"models"},
     {"inference", "results"},
     {"report"},

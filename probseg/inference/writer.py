@@ -25,6 +25,7 @@ from probseg.inference.scan import MAPS, ScanPrediction
 from probseg.inference.volumes import VOLUME_COLUMNS, volume_rows
 from probseg.io import nifti
 from probseg.io.atomic import write_bytes, write_text
+from probseg.io.digest import file_sha256
 from probseg.io.tables import write_csv
 from probseg.records import check_case_id
 
@@ -225,9 +226,3 @@ def image_sha256(image: NDArray) -> str:
     """Hash of the voxels, little-endian in C order, so that it does not depend on how they were stored."""
     little = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
     return hashlib.sha256(little.data.cast("B")).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

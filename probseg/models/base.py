@@ -12,11 +12,12 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from probseg.batch import Batch
+from probseg.calibrators import Calibrator
 from probseg.data.keyed import key, start_from
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.likelihood import label_log_likelihood
-from probseg.metrics import Evaluation
+from probseg.metrics import Evaluation, FullCalibration
 from probseg.models.checkpoints import PUBLISHED, best_checkpoint, describe, read_weights, warm_start
 from probseg.models.curriculum import Curriculum
 from probseg.models.fusing import fuse_on_processor
@@ -82,6 +83,9 @@ class SegmentationModule(LightningModule, ABC):
         self.info: DatasetInfo | None = None
         self.config: dict[str, Any] | None = None
         self.evaluation: Evaluation | None = None
+        self.calibrator: Calibrator | None = None
+        self.calibrations: dict[str, FullCalibration] = {}
+        self.register_forward_hook(_calibrated, with_kwargs=True)
         self._seed = 0
         self.register_buffer("admissible", torch.zeros(0, 0, dtype=torch.bool), persistent=False)
 
@@ -161,6 +165,14 @@ class SegmentationModule(LightningModule, ABC):
         self.info = info if self.info is None else self.info
         self.admissible = torch.from_numpy(info.labels.admissible).to(self.device)
 
+    def calibrate(self, calibrator: Calibrator | None) -> None:
+        """Let whoever asks this model from now on have the calibrated distribution; None for the model's own."""
+        self.calibrator = None if calibrator is None else calibrator.to(self.device)
+
+    def uncalibrated(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
+        """The model's own distribution, whether there is a calibrator or not."""
+        return self.forward(image, draws)
+
     def start_from(self, checkpoint: Path) -> None:
         """Take the weights that fit from another run, or from a checkpoint of another program with such a network."""
         warm_start(self, read_weights(checkpoint, PUBLISHED))
@@ -210,12 +222,21 @@ class SegmentationModule(LightningModule, ABC):
         self._log_figures("validation")
 
     def on_test_epoch_start(self) -> None:
-        """As validation."""
+        """As validation, and calibration in full: before and, where there is a calibrator, after it."""
         self.on_validation_epoch_start()
+        info = getattr(getattr(self.trainer, "datamodule", None), "info", self._bound)
+        names = ("before",) if self.calibrator is None else ("before", "after")
+        classes = self._bound.labels.names
+        self.calibrations = {name: FullCalibration(classes, self.admissible, info.raters) for name in names}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """As validation."""
-        self._evaluate(batch)
+        """As validation; a calibrated model is measured before calibration, too."""
+        before = self.uncalibrated(batch.image, self.draws)
+        after = before if self.calibrator is None else self.calibrator(before, batch.image)
+        assert self.evaluation is not None
+        self.evaluation.update(after, batch)
+        for name, calibration in self.calibrations.items():
+            calibration.to(self.device).update(before if name == "before" else after, batch)
 
     def on_test_epoch_end(self) -> None:
         """Log every figure as ``test/...``."""
@@ -261,3 +282,12 @@ class SegmentationModule(LightningModule, ABC):
         stored = cast(dict[str, Any], checkpoint.get("probseg") or {})
         if self.info is None and stored.get("info"):
             self.bind(DatasetInfo.from_dict(stored["info"], "the checkpoint"))
+
+
+def _calibrated(
+    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: SegmentationDistribution
+) -> SegmentationDistribution:
+    """What a calibrated model gives to whoever asks it."""
+    if module.calibrator is None:
+        return output
+    return module.calibrator(output, args[0] if args else kwargs["image"])
