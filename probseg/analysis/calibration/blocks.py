@@ -1,4 +1,4 @@
-"""Voxels a few thousand at a time, so that what is made of them stays in the processor's cache."""
+"""Voxels some ten thousand at a time, so that what is made of them stays in the processor's cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probseg.errors import ProbsegError
 
 __all__ = ["BLOCK", "Voxels", "finite", "not_probable", "trials_of", "voxel_blocks"]
 
-BLOCK = 1 << 14
+BLOCK = 1 << 16
 _STRIDE = 1 << 20  # of a region, so many voxels of space are looked through at once
 
 Voxels = tuple[NDArray, NDArray, NDArray | None]

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 # A count and a sum of probabilities in one number: a block's sum of probabilities stays below the unit of its counts,
-# and 53 bits hold both, the sum to 2^-23.
+# and 53 bits hold both, the sum to 2^-20.
 _UNIT = float(2 * BLOCK)
 # Neighbours count in different cells, so that an addition need not wait for the one before it.
 _LANES = 4
@@ -82,7 +82,7 @@ class _Table:
     def __init__(self, codes: int) -> None:
         self.codes = codes
         self.kind = np.min_scalar_type(codes * _LANES - 1)  # the narrowest is the fastest
-        self._lanes = (np.arange(BLOCK) % _LANES * codes).astype(self.kind)
+        self._lanes = np.tile((np.arange(_LANES) * codes).astype(self.kind), BLOCK // _LANES)
         self._weight = np.empty(BLOCK)
         self._voxels, self._stated = np.zeros(codes), np.zeros(codes)
 
