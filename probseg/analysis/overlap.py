@@ -117,19 +117,12 @@ def _label_blocks(stacks: Sequence[Stack], num_classes: int, first_class: int) -
     Voxels that are certainly of no counted class, such as what is background to everyone, may be left out.
     """
     total = sum(len(maps) for maps, _ in stacks)
-    flat = [
-        (maps.reshape(len(maps), -1), None if rated is None else np.broadcast_to(rated, maps.shape))
-        for maps, rated in ((np.asarray(maps), rated) for maps, rated in stacks)
-        if len(maps)
-    ]
+    flat = [_flat(maps, rated) for maps, rated in stacks if len(maps)]
     step = max(1, min(_BLOCK, _BLOCK_BYTES // max(1, total)))
     for start in range(0, flat[0][0].shape[1] if flat else 0, step):
         part = slice(start, start + step)
         labels = np.concatenate(
-            [
-                _labels(maps[:, part], num_classes, None if rated is None else rated.reshape(len(maps), -1)[:, part])
-                for maps, rated in flat
-            ]
+            [_labels(maps[:, part], num_classes, None if rated is None else rated[:, part]) for maps, rated in flat]
         )
         if first_class == 0:
             yield labels
@@ -138,6 +131,13 @@ def _label_blocks(stacks: Sequence[Stack], num_classes: int, first_class: int) -
         if len(seen):
             few = 8 * len(seen) < labels.shape[1]
             yield labels.take(seen, axis=1) if few else labels[:, seen[0] : seen[-1] + 1]
+
+
+def _flat(maps: NDArray, rated: NDArray | None) -> Stack:
+    """A stack as ``(n, voxels)``, of which nothing is copied."""
+    maps = np.asarray(maps)
+    shape = (len(maps), math.prod(maps.shape[1:]))
+    return maps.reshape(shape), None if rated is None else np.broadcast_to(rated, maps.shape).reshape(shape)
 
 
 def _labels(maps: NDArray, num_classes: int, rated: NDArray | None) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from probseg.analysis.overlap import Counts, foreground_counts, iou, mean_over_classes
 
 __all__ = ["Overlap", "PairCounts", "Similarities", "pair_counts", "present_raters"]
+
+_BLOCK = 1 << 16  # voxels that are looked at together
 
 # `iou` or `dice`: counts to a ratio, NaN where a class is absent from both masks.
 Overlap = Callable[[Counts], NDArray[np.float64]]
@@ -73,9 +76,15 @@ def pair_counts(readings: NDArray, masks: NDArray, num_classes: int, rated: NDAr
 
 def present_raters(masks: NDArray, num_classes: int, rated: NDArray | None) -> tuple[NDArray, NDArray | None]:
     """Without the raters who rated nothing at all: absent is not empty, and absent is not counted."""
-    known = (masks >= 0) & (masks < num_classes)
-    known = known if rated is None else known & rated
-    kept = known.any(axis=tuple(range(1, masks.ndim)))
+    kept = np.zeros(len(masks), dtype=bool)
+    shape = (len(masks), math.prod(masks.shape[1:]))
+    flat, looked = masks.reshape(shape), None if rated is None else np.broadcast_to(rated, masks.shape).reshape(shape)
+    for start in range(0, shape[1], _BLOCK):
+        part = flat[:, start : start + _BLOCK]
+        known = (part >= 0) & (part < num_classes)
+        kept |= (known if looked is None else known & looked[:, start : start + _BLOCK]).any(axis=1)
+        if kept.all():  # mostly at once
+            break
     if kept.all():
         return masks, rated
     return masks[kept], None if rated is None else rated[kept]

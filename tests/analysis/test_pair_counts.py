@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,3 +61,19 @@ def test_equal_to_one_matrix_after_the_other(seed, n, partly, kind, block):
     np.testing.assert_array_equal(similar.yy, iou_matrix(masks, masks, 3, rated, rated))
     dices = pair_counts(readings, masks, 3, rated).similarities(dice)
     np.testing.assert_array_equal(dices.sy, dice_matrix(readings, masks, 3, None, rated))
+
+
+def test_memory_does_not_grow_with_the_image():
+    """A hundred readings of a volume, which are views of one so that the test itself takes none."""
+    rng = np.random.default_rng(0)
+    peaks = []
+    for slices in (32, 96):
+        volume = (rng.random((slices, 128, 128)) < 0.3).astype(np.uint8)
+        readings, masks = (np.broadcast_to(volume, (n, *volume.shape)) for n in (100, 4))
+        rated = np.ones((4, 1, 1, 1), dtype=bool)
+        tracemalloc.start()
+        similar = pair_counts(readings, masks, 2, np.broadcast_to(rated, masks.shape)).similarities()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert (similar.sy == 1).all()
+    assert peaks[1] < 1.1 * peaks[0] + 5 * masks[0].size
