@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
 import os
 import signal
 import sys
-import warnings
 from pathlib import Path
 
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from probseg.errors import ProbsegError
 from probseg.io.strict_yaml import read_yaml
+from probseg.training.advice import without_advice
 from probseg.training.command_line import TrainingCLI, shortened
 from probseg.training.faults import fault_of, is_a_consequence, is_first_process
 from probseg.training.stop_signals import TrainingStopped
 
 __all__ = ["run_training"]
-
-# What Lightning says of small data and of an ensemble's members, and libraries of one another; not for users.
-_IDLE_ADVICE = (
-    ".*does not have many workers.*",
-    ".*smaller than the logging interval.*",
-    ".*Checkpoint directory.*",
-    ".*Experiment logs directory.*",
-    ".*args parameter is intended.*",
-    ".*sync_dist=True.*",  # figures are computed of the statistics of all processes, and repeats are dropped
-    ".*Using `DistributedSampler`.*",
-    ".*treespec, LeafSpec.*",
-    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",
-    r"(?s).*v5\.0\.0.*",  # jsonargparse to Lightning, of names that change in its version 5
-)
 
 
 def run_training(argv: list[str]) -> int:
@@ -46,13 +31,9 @@ def run_training(argv: list[str]) -> int:
         read_yaml(
             path, finite=False
         )  # the parser would take the last of two equal keys, and follow aliases without end
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     before = sys.argv
     sys.argv = [before[0], *argv]  # the first word and these are how Lightning starts further processes
-    with warnings.catch_warnings():
-        for message in _IDLE_ADVICE:
-            warnings.filterwarnings("ignore", message=message)
+    with without_advice():
         try:
             return _run()
         finally:

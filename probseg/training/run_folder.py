@@ -53,7 +53,7 @@ def is_finished(run: Path) -> bool:
 
 def clear_run(run: Path) -> None:
     """Remove what a run writes, and the folder if nothing else is in it."""
-    for name in ("config.yaml", "metrics.csv", "results.csv", "validation.csv", "training.json"):
+    for name in ("config.yaml", "metrics.csv", "results.csv", "validation.csv", "training.json", "adaptation.json"):
         (run / name).unlink(missing_ok=True)
     for name in ("checkpoints", "members", "test", "predictions"):
         shutil.rmtree(run / name, ignore_errors=True)
