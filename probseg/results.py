@@ -37,6 +37,7 @@ def write_results(
     examples: Examples,
     summary: Mapping[str, Any],
     undefined: Sequence[str] = (),
+    further: Mapping[str, Interval] | None = None,
 ) -> dict[str, Interval]:
     """Write ``results.csv`` and ``test/`` of a run folder, and return the figures.
 
@@ -52,9 +53,10 @@ def write_results(
         examples: the test examples, for their names.
         summary: what else ``test/summary.json`` says, in plain types.
         undefined: figures that make no sense here; their cells stay empty.
+        further: figures of all cases that come after these.
     """
     names = [examples.entries[int(k)] for k in evaluation.index()]
-    figures = _figures(evaluation, undefined)
+    figures = {**_figures(evaluation, undefined), **(further or {})}
     parts = {"": figures, **_by_site(evaluation, names, undefined)}
     structures = _by_structure(evaluation, {site: _indices(evaluation, names, site) for site in parts})
     rows = [

@@ -19,16 +19,16 @@ LAYERS = (
     {"io"},
     {"manifest", "joining"},
     {"store"},
-    {"survey"},
+    {"survey", "adaptation"},
     {"fusion", "analysis", "importing", "splits"},
     {"evaluation"},
     {"batch", "distribution", "likelihood", "maps"},
     {"data", "networks", "metrics"},
     {"calibrators"},
     {"models"},
-    {"inference", "results"},
+    {"inference", "results", "calibration_results"},
     {"report"},
-    {"training", "checking", "demo", "commands", "cli", "__main__"},
+    {"training", "adapting", "checking", "demo", "commands", "cli", "__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 WITHOUT_TORCH = set().union(*LAYERS[: RANK["evaluation"] + 1])

@@ -8,7 +8,13 @@ from probseg.calibrators.isotonic import Isotonic
 from probseg.calibrators.local_temperature import LocalTemperature
 from probseg.calibrators.objective import marginal_nll
 from probseg.calibrators.sample import CalibrationSample, gather
-from probseg.calibrators.stored import StoredCalibrator, build_calibrator, calibrator_path, read_calibrator
+from probseg.calibrators.stored import (
+    StoredCalibrator,
+    build_calibrator,
+    calibrator_path,
+    read_calibrator,
+    write_calibrator,
+)
 from probseg.calibrators.temperature import Temperature
 from probseg.calibrators.vector_scaling import VectorScaling
 
@@ -27,4 +33,5 @@ __all__ = [
     "gather",
     "marginal_nll",
     "read_calibrator",
+    "write_calibrator",
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,16 +19,6 @@ __all__ = ["CalibrationSample", "Predict", "gather"]
 
 Predict = Callable[[Tensor], SegmentationDistribution]
 """Images ``(batch, channels, *space)`` to their distribution before calibration."""
-
-
-class Examples(Protocol):
-    """Anything that gives examples by their number."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Example:
-        """One of them."""
-
 
 BUDGET = 1 << 23
 """Logits that are kept at most; 32 MB, and some ten times that while L-BFGS runs."""
@@ -60,7 +49,8 @@ class CalibrationSample:
 
 
 def gather(
-    examples: Examples,
+    examples: Iterable[Example],
+    count: int,
     predict: Predict,
     admissible: Tensor,
     spatial: bool,
@@ -75,6 +65,7 @@ def gather(
 
     Args:
         examples: read one by one.
+        count: how many there are.
         predict: the model before calibration, without gradients.
         admissible: ``(labels, classes)`` bool.
         spatial: keep patches instead of voxels.
@@ -86,8 +77,7 @@ def gather(
     """
     parts: list[CalibrationSample] = []
     cases = 0
-    for k in range(len(examples)):
-        example = examples[k]
+    for k, example in enumerate(examples):
         rng = np.random.default_rng([seed, k])
         with torch.no_grad():
             distribution = predict(example.image[None])
@@ -95,7 +85,7 @@ def gather(
         if votes is None:
             continue
         keep, size = (_patches, budget // 2) if spatial else (_voxels, budget)
-        kept = list(keep(example.image, distribution, votes, size, len(examples), rng))
+        kept = list(keep(example.image, distribution, votes, size, count, rng))
         parts, cases = parts + kept, cases + bool(kept)
     if not parts:
         raise ProbsegError("E_NO_MASKS", "no rater and no prediction drew anything in the calibration cases")

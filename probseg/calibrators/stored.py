@@ -22,7 +22,7 @@ from probseg.calibrators.local_temperature import LocalTemperature
 from probseg.calibrators.temperature import Temperature
 from probseg.calibrators.vector_scaling import VectorScaling
 from probseg.errors import ProbsegError
-from probseg.io.atomic import replacing
+from probseg.io.atomic import replacing, write_text
 from probseg.io.digest import file_sha256
 from probseg.io.guard import file_size
 
@@ -107,6 +107,8 @@ def write_calibrator(
 ) -> Path:
     """Write a fitted calibrator beside its checkpoint, whole or not at all, bound to the checkpoint's SHA-256.
 
+    What it is and was fitted on stands in the file, and once more for people in ``best.calibration.json``.
+
     Returns:
         The path of the file.
 
@@ -125,6 +127,7 @@ def write_calibrator(
     path = calibrator_path(checkpoint)
     with replacing(path) as temporary:
         save_file(state, temporary, metadata={_KEY: json.dumps(description)})
+    write_text(path.with_suffix(".json"), json.dumps(description, indent=2) + "\n")
     return path
 
 

@@ -47,6 +47,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of a model that knows its raters, predict this one alone, or what stands for all: consensus or truth",
     )
     parser.add_argument(
+        "--calibration",
+        default="stored",
+        metavar="WHICH",
+        help="stored (default): what probseg calibrate fitted, if anything; none; or the class path of a calibrator of "
+        "your own, to let it be imported",
+    )
+    parser.add_argument(
         "--batch-size", type=int, default=2, metavar="N", help="slices or windows a call of the network (default: 2)"
     )
     parser.add_argument(
@@ -71,16 +78,19 @@ def run(args: argparse.Namespace) -> int:
     from probseg.inference import PredictionWriter, ScanPredictor, scans_of
     from probseg.inference.writer import check_out, file_sha256
     from probseg.models import load_model
+    from probseg.models.calibration import use_calibration
     from probseg.models.checkpoints import best_checkpoint
 
     check_out(args.out, args.overwrite)
     model = load_model(args.run)
     assert model.info is not None  # load_model binds it
+    checkpoint = best_checkpoint(args.run) if args.run.is_dir() else args.run
+    use_calibration(model, checkpoint, args.calibration)
     if args.rater is not None:
         _choose_rater(model, args.rater)
+        _leave_out_calibration(model, args)
     scans = scans_of(args.inputs, model.info.dimensions, args.split, args.series, args.site)
     settings = _settings(args, model)
-    checkpoint = best_checkpoint(args.run) if args.run.is_dir() else args.run
     writer = PredictionWriter(args.out, args.overwrite)
     with _progress(len(scans)) as progress:
         _predict(ScanPredictor(model, settings, file_sha256(checkpoint), progress), scans, writer)
@@ -112,6 +122,16 @@ def _choose_rater(model: SegmentationModule, rater: str) -> None:
         part.choose_rater(rater)
 
 
+def _leave_out_calibration(model: SegmentationModule, args: argparse.Namespace) -> None:
+    """A calibrator is fitted for all raters together; what one of them would draw it knows nothing of."""
+    if model.calibrator is None:
+        return
+    if args.calibration != "stored":
+        raise ProbsegError("E_USAGE", "--calibration is for all raters together; omit it, or --rater")
+    warn("W_CALIBRATION", "the calibration of this run is for all raters together and is left out for --rater")
+    model.calibrate(None)
+
+
 def _settings(args: argparse.Namespace, model: SegmentationModule) -> PredictionSettings:
     from probseg.distribution import Draws
     from probseg.inference import PredictionSettings
@@ -122,7 +142,9 @@ def _settings(args: argparse.Namespace, model: SegmentationModule) -> Prediction
     given = {"window": tuple(args.window) if args.window else None, "overlap": args.overlap}
     draws = Draws(model.draws.count if args.draws is None else args.draws, args.seed)
     chosen = {name: value for name, value in given.items() if value is not None}
-    return PredictionSettings(draws, args.batch_size, args.readings, rater=args.rater, **chosen)
+    return PredictionSettings(
+        draws, args.batch_size, args.readings, rater=args.rater, calibration=model.calibration, **chosen
+    )
 
 
 def _predict(predictor: ScanPredictor, scans: list[Scan], writer: PredictionWriter) -> None:
@@ -191,4 +213,5 @@ def _next(args: argparse.Namespace, writer: PredictionWriter) -> str:
     command += ["--site", *args.site] if args.site else []
     command += ["--series", args.series] if args.series else []
     command += ["--rater", args.rater] if args.rater is not None else []
+    command += ["--calibration", args.calibration] if args.calibration != "stored" else []
     return shlex.join([*command, "--out", f"{args.out}-readings"])

@@ -21,7 +21,7 @@ __all__ = ["PredictionSettings", "ScanPredictor"]
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How scans are predicted; the arguments of `predict_scan`, and whose readings alone, if not all raters'."""
+    """How scans are predicted: the arguments of `predict_scan`, whose readings alone if any, and which calibrator."""
 
     draws: Draws
     batch_size: int = 2
@@ -29,6 +29,7 @@ class PredictionSettings:
     window: tuple[int, int, int] = (32, 128, 128)
     overlap: float = 0.25
     rater: str | None = None
+    calibration: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for ``summary.json``."""
@@ -40,6 +41,7 @@ class PredictionSettings:
             "window": list(self.window),
             "overlap": self.overlap,
             **({} if self.rater is None else {"rater": self.rater}),
+            "calibration": self.calibration,
         }
 
 

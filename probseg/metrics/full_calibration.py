@@ -66,7 +66,7 @@ class FullCalibration(nn.Module):
             sites: index of a case to its site; figures of single sites are given where there are two or more.
             samples: of the bootstrap.
         """
-        for metric, interval in self._overall(samples).items():
+        for metric, interval in self.overall(samples).items():
             yield CalibrationRow(metric, interval)
         for name, figures in zip(self.class_names, self.classwise.of_classes(samples), strict=True):
             for metric, interval in figures.items():
@@ -77,9 +77,10 @@ class FullCalibration(nn.Module):
         index = self.scores.cases()[0]
         site_of = np.array([(sites or {}).get(int(k), "") for k in index], dtype=object)
         for site in sorted(set(site_of) - {""}) if len(set(site_of)) > 1 else ():
-            for metric, interval in self._overall(samples, index[site_of == site]).items():
+            for metric, interval in self.overall(samples, index[site_of == site]).items():
                 yield CalibrationRow(metric, interval, site=site)
 
-    def _overall(self, samples: int, only: np.ndarray | None = None) -> dict[str, Interval]:
+    def overall(self, samples: int = 1000, only: np.ndarray | None = None) -> dict[str, Interval]:
+        """The figures of all cases, or of those whose index is in ``only``."""
         found = [m.intervals(samples, only=only) for m in (self.scores, self.classwise)]
         return {name: value for part in found for name, value in part.items()}

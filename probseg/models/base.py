@@ -84,6 +84,7 @@ class SegmentationModule(LightningModule, ABC):
         self.config: dict[str, Any] | None = None
         self.evaluation: Evaluation | None = None
         self.calibrator: Calibrator | None = None
+        self.calibration: dict[str, Any] | None = None  # which one that is, in plain types
         self.calibrations: dict[str, FullCalibration] = {}
         self.register_forward_hook(_calibrated, with_kwargs=True)
         self._seed = 0
@@ -165,9 +166,15 @@ class SegmentationModule(LightningModule, ABC):
         self.info = info if self.info is None else self.info
         self.admissible = torch.from_numpy(info.labels.admissible).to(self.device)
 
-    def calibrate(self, calibrator: Calibrator | None) -> None:
-        """Let whoever asks this model from now on have the calibrated distribution; None for the model's own."""
+    def calibrate(self, calibrator: Calibrator | None, calibration: dict[str, Any] | None = None) -> None:
+        """Let whoever asks this model from now on have the calibrated distribution; None for the model's own.
+
+        Args:
+            calibrator: fitted.
+            calibration: which one that is, in plain types, for what is written.
+        """
         self.calibrator = None if calibrator is None else calibrator.to(self.device)
+        self.calibration = calibration
 
     def uncalibrated(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
         """The model's own distribution, whether there is a calibrator or not."""

@@ -21,6 +21,7 @@ from probseg.errors import ProbsegError
 from probseg.family import family_name
 from probseg.io.strict_yaml import read_yaml
 from probseg.models import Ensemble, SegmentationModule
+from probseg.models.calibration import STORED
 from probseg.models.checkpoints import read_checkpoint
 from probseg.training.checkpoint_files import WholeCheckpoints
 from probseg.training.compiling import compile_networks
@@ -58,6 +59,13 @@ class TrainingCLI(LightningCLI):
             type=bool | str,
             default=False,
             help="Compile the network for its training steps (torch.compile): true, or the name of a backend.",
+        )
+        parser.add_argument(
+            "--calibration",
+            type=str,
+            default=STORED,
+            help="For validate, test and predict: stored, what probseg calibrate fitted, if anything; none; or the "
+            "class path of a calibrator of your own, to let it be imported.",
         )
         parser.add_argument(
             "--wandb",
@@ -104,6 +112,8 @@ class TrainingCLI(LightningCLI):
         settings.checkpoint.save_last = False  # LastCheckpoint does, at steps from which a training can go on
         settings.trainer.default_root_dir = str(self.run)
         if self.subcommand == "fit":
+            if settings.calibration != STORED:
+                raise ProbsegError("E_SCHEMA", "--calibration is for validate, test and predict; fit trains without it")
             self._decide_where_to_start(settings)
         elif settings.resume:
             raise ProbsegError("E_SCHEMA", f"--resume is for fit; {self.subcommand} begins anew")
@@ -226,17 +236,17 @@ class TrainingCLI(LightningCLI):
 
     def validate(self, model: SegmentationModule, datamodule: MultiRaterData, **kwargs: Any) -> None:
         """Every figure on the validation patients."""
-        load_trained(model, self.run, self._settings.ckpt_path)
+        load_trained(model, self.run, self._settings.ckpt_path, self._settings.calibration)
         validate_run(self.trainer, model, datamodule, self.run, self._family)
 
     def test(self, model: SegmentationModule, datamodule: MultiRaterData, **kwargs: Any) -> None:
         """Every figure on the test patients with its interval."""
-        load_trained(model, self.run, self._settings.ckpt_path)
+        load_trained(model, self.run, self._settings.ckpt_path, self._settings.calibration)
         test_run(self.trainer, model, datamodule, self.run, self._settings.model.class_path)
 
     def predict(self, model: SegmentationModule, datamodule: MultiRaterData, **kwargs: Any) -> None:
         """Maps of every test case."""
-        checkpoint = load_trained(model, self.run, self._settings.ckpt_path)
+        checkpoint = load_trained(model, self.run, self._settings.ckpt_path, self._settings.calibration)
         predict_run(self.trainer, model, datamodule, self.run, checkpoint, self._settings.overwrite)
 
     def _parse_ckpt_path(self) -> None:

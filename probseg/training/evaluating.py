@@ -9,13 +9,16 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Trainer
 
+from probseg.adaptation import require_unseen
+from probseg.calibration_results import before_calibration, write_calibration
 from probseg.data.datamodule import MultiRaterData
 from probseg.errors import ProbsegError
 from probseg.family import family_name
 from probseg.io.tables import write_csv
 from probseg.models import SegmentationModule
+from probseg.models.calibration import STORED, use_calibration
 from probseg.models.checkpoints import best_checkpoint, load_weights, read_checkpoint
-from probseg.results import example_positions, write_examples, write_results
+from probseg.results import BOOTSTRAP_SAMPLES, example_positions, write_examples, write_results
 from probseg.training.fitting import Record
 
 __all__ = ["load_trained", "predict_run", "test_run", "validate_run"]
@@ -23,13 +26,14 @@ __all__ = ["load_trained", "predict_run", "test_run", "validate_run"]
 _HEADLINE = ("ged_v", "ged_u", "ged_floor", "hm_iou", "soft_dice", "nll", "ece")
 
 
-def load_trained(model: SegmentationModule, run: Path, given: str | None) -> Path:
-    """Take the weights of a checkpoint, else the best of the run folder.
+def load_trained(model: SegmentationModule, run: Path, given: str | None, calibration: str = STORED) -> Path:
+    """Take the weights of a checkpoint, else the best of the run folder, and the calibrator beside it.
 
     Args:
         model: of the run's family.
         run: the run folder.
         given: a path, or ``best`` or ``last`` of the run folder.
+        calibration: as for `use_calibration`.
 
     Returns:
         The checkpoint.
@@ -40,6 +44,7 @@ def load_trained(model: SegmentationModule, run: Path, given: str | None) -> Pat
     checkpoint = read_checkpoint(path)
     model.on_load_checkpoint(checkpoint)
     load_weights(model, checkpoint["state_dict"], path)
+    use_calibration(model, path, calibration)
     return path
 
 
@@ -54,11 +59,16 @@ def validate_run(trainer: Trainer, model: SegmentationModule, data: MultiRaterDa
 
 
 def test_run(trainer: Trainer, model: SegmentationModule, data: MultiRaterData, run: Path, class_path: str) -> None:
-    """Every figure on the test patients with its interval, in ``results.csv`` and ``test/``."""
+    """Every figure on the test patients with its interval, in ``results.csv`` and ``test/``.
+
+    Raises:
+        ProbsegError: E_SPLIT_LEAK where the run was adapted to a site with one of the patients.
+    """
+    adaptation = require_unseen(run, data.part("test").records)
     trainer.test(model, datamodule=data, verbose=False)
     evaluation = model.evaluation
     assert evaluation is not None
-    for metric in evaluation.metrics:
+    for metric in (*evaluation.metrics, *(m for c in model.calibrations.values() for m in c.metrics)):
         metric.sync() if torch.distributed.is_initialized() else None
     if not trainer.is_global_zero:
         return
@@ -67,7 +77,9 @@ def test_run(trainer: Trainer, model: SegmentationModule, data: MultiRaterData, 
         "class_path": class_path,
         "dataset": data.info.to_dict(),
         "draws_asked": model.draws.count,
+        "calibration": model.calibration,
         **{name: training.get(name) for name in ("seed", "train_seconds", "warm_start", "epochs")},
+        **({} if adaptation is None else {"adaptation": adaptation}),
         "command": "probseg " + shlex.join(sys.argv[1:]),
     }
     examples = data.examples("test")
@@ -76,10 +88,14 @@ def test_run(trainer: Trainer, model: SegmentationModule, data: MultiRaterData, 
     for shape in list({e.image.shape for e in shown})[:1]:  # volumes of several shapes: those of one
         alike = [e for e in shown if e.image.shape == shape]
         summary["draws"] = write_examples(run, alike, lambda image: model(image.to(model.device), model.draws))
-    figures = write_results(run, family_name(class_path), evaluation, examples, summary)
-    for name in _HEADLINE:
+    family = family_name(class_path)
+    before = before_calibration(model.calibrations, BOOTSTRAP_SAMPLES)
+    figures = write_results(run, family, evaluation, examples, summary, further=before)
+    sites = {int(k): examples.entries[int(k)].site for k in evaluation.index()}
+    write_calibration(run / "test", family, model.calibrations, sites, BOOTSTRAP_SAMPLES)
+    for name in (*_HEADLINE, *(n for n in ("nll_uncalibrated", "ece_uncalibrated") if n in figures)):
         f = figures[name]
-        print(f"{name:>10} {f.value:8.4f}  [{f.low:.4f}, {f.high:.4f}]  n = {f.n}")
+        print(f"{name:>{max(10, len(name))}} {f.value:8.4f}  [{f.low:.4f}, {f.high:.4f}]  n = {f.n}")
     print(f"wrote {run}/results.csv and {run}/test/")
     print(f"next: probseg report {run} --out report.html")
 
@@ -91,7 +107,8 @@ def predict_run(
     from probseg.inference import PredictionSettings, PredictionWriter, ScanPredictor, dataset_scans, scan_loader
     from probseg.inference.writer import file_sha256
 
-    predictor = ScanPredictor(model, PredictionSettings(model.draws), file_sha256(checkpoint))
+    settings = PredictionSettings(model.draws, calibration=model.calibration)
+    predictor = ScanPredictor(model, settings, file_sha256(checkpoint))
     scans = dataset_scans(data.part("test"), data.info.dimensions)
     writer = PredictionWriter(run / "predictions", overwrite)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]  # set by Trainer's connector
