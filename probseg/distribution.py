@@ -129,7 +129,9 @@ class SegmentationDistribution:
         if self.num_readings == 1:
             within = torch.special.entr(self.probs).sum(dim=_CLASSES).mean(dim=(0, 1))
             return total, within, within
-        per_model = torch.special.entr(self.probs.mean(dim=1)).sum(dim=2).mean(dim=0)
+        per_model = total  # of one set of weights, and not almost so
+        if self.num_models > 1:
+            per_model = torch.special.entr(self.probs.mean(dim=1)).sum(dim=2).mean(dim=0)
         return total, per_model, torch.special.entr(self.probs).sum(dim=_CLASSES).mean(dim=(0, 1))
 
     @property

@@ -131,3 +131,8 @@ def test_draw_k_does_not_depend_on_the_count_and_members_differ():
     assert len({s.seed for s in shares}) == 3
     with pytest.raises(ProbsegError, match="at least 1"):
         Draws(0)
+
+
+def test_one_set_of_weights_has_no_epistemic_uncertainty_at_all():
+    logits = 5 * torch.randn(1, 7, 2, 14, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert not SegmentationDistribution(logits).epistemic.any()  # not even rounding

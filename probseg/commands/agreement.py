@@ -155,14 +155,9 @@ def _predictions(args: argparse.Namespace, dataset: Dataset) -> dict[str, Predic
     """By case id; E_SCHEMA where one belongs to no case of the whole dataset."""
     if args.predictions is None:
         return {}
-    from probseg.errors import ProbsegError
-    from probseg.io.predicted import open_predictions
+    from probseg.io.predicted import predictions_of
 
-    found = open_predictions(args.predictions, dataset.info.labels)
-    strange = sorted(set(found) - {r.case_id for r in dataset.records})
-    if strange:
-        raise ProbsegError("E_SCHEMA", f"a prediction is given for '{strange[0]}', but no case has this id")
-    return found
+    return predictions_of(args.predictions, dataset)
 
 
 def _measured(

@@ -26,7 +26,7 @@ splits and test cases are among the predictions, these alone are measured."""
 EXAMPLE = "probseg evaluate predictions dataset --out evaluation"
 
 _REPORT = "evaluation.json"
-_FILES = (_REPORT, "results.csv", "cases.csv", "reliability.csv")
+_FILES = (_REPORT, "results.csv", "cases.csv", "reliability.csv", "failures.csv", "maps.csv", "split.csv")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="only these splits (default: test, if predicted)")
     parser.add_argument("--site", metavar="NAME", nargs="+", help="only these sites (default: every case)")
     parser.add_argument("--exclude", metavar="RATER", nargs="+", default=[], help="raters to leave out")
+    parser.add_argument(
+        "--seen-sites",
+        metavar="NAME",
+        nargs="+",
+        help="sites that the model was trained at: does its uncertainty tell the others, and does it tell them apart "
+        "from dispute?",
+    )
+    parser.add_argument(
+        "--failure-dice",
+        metavar="DICE",
+        type=float,
+        help="mean Dice with the raters below which a prediction failed (default: 0.5)",
+    )
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="processes, -1 for one a core (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("evaluation"), help="folder to write (default: evaluation)")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
@@ -43,25 +56,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the headline figures, and write the tables."""
+    from probseg.analysis.failure import FAILURE_DICE
+    from probseg.commands.agreement_printing import clean
     from probseg.evaluation import gather, measure_cases
-    from probseg.io.predicted import open_predictions, read_json
+    from probseg.evaluation.ranking import check_seen
+    from probseg.io.predicted import predictions_of, read_json
     from probseg.manifest import open_dataset
     from probseg.progress import followed
 
     _check_out(args.out, args.overwrite)
+    if args.failure_dice is not None and not 0 < args.failure_dice <= 1:
+        raise ProbsegError("E_USAGE", f"--failure-dice is a Dice above 0 up to 1, but is {args.failure_dice:g}")
     whole = open_dataset(args.dataset)
-    predictions = open_predictions(args.predictions, whole.info.labels)
-    strange = sorted(set(predictions) - {r.case_id for r in whole.records})
-    if strange:
-        raise ProbsegError("E_SCHEMA", f"a prediction is given for '{strange[0]}', but no case has this id")
+    predictions = predictions_of(args.predictions, whole)
     dataset = _chosen(args, whole, predictions)
     count = sum(r.case_id in predictions for r in dataset.records)
+    if args.seen_sites is not None:  # before an hour is spent
+        check_seen(args.seen_sites, {r.site for r in dataset.records if r.case_id in predictions})
     model = str(read_json(args.predictions / "manifest.json").get("model", "model"))
-    report = gather(whole.info, model, followed(measure_cases(dataset, predictions, args.jobs), count))
+    measured = followed(measure_cases(dataset, predictions, args.jobs), count)
+    threshold = FAILURE_DICE if args.failure_dice is None else args.failure_dice
+    report = gather(whole.info, model, measured, args.seen_sites, threshold)
     for case in report.cases:
         for code, message in case.warned:
             warn(code, message)
     _print(report)
+    for sentence in report.ranking.sentences():
+        print(clean(sentence))
     written = _write(report, args.out)
     print(f"wrote {', '.join(str(args.out / name) for name in written)}")
     print(f"next: {shlex.join(['probseg', 'report', str(args.out), '--out', 'report.html'])}")

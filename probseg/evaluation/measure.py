@@ -16,6 +16,7 @@ from probseg.evaluation.distances import ReadingDistances
 from probseg.evaluation.group import FigureGroup
 from probseg.evaluation.held_out import held_out_statistics
 from probseg.evaluation.overlaps import ModeOverlaps
+from probseg.evaluation.ranking import CaseScores, case_scores
 from probseg.evaluation.volumes import PredictedVolumes
 from probseg.io.predicted import PredictedCase
 from probseg.io.predicted_distribution import PredictedDistribution, read_distribution
@@ -42,6 +43,7 @@ class CaseEvaluation:
             than two raters.
         rater_counts: calibration sums against each rater alone, `probseg.evaluation.calibration.rater_counts`; empty
             where raters have no stable identity.
+        scores: what ranks the case among others.
         warned: code and sentence of every fault that reading it showed.
     """
 
@@ -53,6 +55,7 @@ class CaseEvaluation:
     sums: tuple[NDArray[np.float64], ...]
     raters: tuple[NDArray[np.float64], ...] | None
     rater_counts: Mapping[str, NDArray[np.float64]]
+    scores: CaseScores
     warned: tuple[tuple[str, str], ...] = ()
 
 
@@ -84,6 +87,7 @@ def evaluate_case(case: EvaluatedCase, stable_raters: bool = True) -> CaseEvalua
         tuple(group.statistics(case) for group in groups),
         held_out_statistics(case, groups),
         rater_counts(case) if stable_raters else {},
+        case_scores(case),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.bootstrap import Interval
+from probseg.analysis.failure import FAILURE_DICE
 from probseg.analysis.tables import Table, plain
 from probseg.errors import ProbsegError
 from probseg.evaluation.group import FigureGroup, FigureName, OfColumns
 from probseg.evaluation.held_out import UNDEFINED_FOR_A_MASK
 from probseg.evaluation.measure import CaseEvaluation, groups_of
+from probseg.evaluation.ranking import Ranking, rank
 from probseg.evaluation.tables import RATERS, Finding, case_table, reliability_table, result_table
 from probseg.family import family_name
 from probseg.records import DatasetInfo
@@ -34,6 +36,8 @@ class EvaluationReport:
         cases: what each case contributed, in order.
         samples, seed: of the bootstrap over patients.
         class_path: of the model, where the predictions say.
+        seen_sites: at which the model was trained; None where nobody said.
+        failure_dice: Dice below which a prediction failed.
     """
 
     info: DatasetInfo
@@ -42,6 +46,8 @@ class EvaluationReport:
     samples: int = 1000
     seed: int = 0
     class_path: str = ""
+    seen_sites: tuple[str, ...] | None = None
+    failure_dice: float = FAILURE_DICE
 
     @cached_property
     def groups(self) -> tuple[FigureGroup, ...]:
@@ -55,6 +61,19 @@ class EvaluationReport:
         parts = ["", *(sites if len({case.site for case in self.cases}) > 1 else [])]
         return tuple(
             finding for family in (self.family, RATERS) for site in parts for finding in self._findings(family, site)
+        )
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """What scores of cases and maps of voxels are worth."""
+        return rank(
+            [case.scores for case in self.cases],
+            [case.patient_id for case in self.cases],
+            [case.site for case in self.cases],
+            self.seen_sites,
+            self.failure_dice,
+            self.samples,
+            self.seed,
         )
 
     def _findings(self, family: str, site: str) -> Iterable[Finding]:
@@ -95,6 +114,7 @@ class EvaluationReport:
             "results": result_table(self.findings),
             "cases": case_table(self.cases, self.groups),
             "reliability": reliability_table(self.family, self.cases, self.groups, self.info.labels),
+            **self.ranking.tables(),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,16 +133,33 @@ class EvaluationReport:
                  **plain(f.interval)}
                 for f in self.findings
             ],
+            "ranking": {
+                "seen_sites": None if self.seen_sites is None else list(self.seen_sites),
+                "failure_dice": self.failure_dice,
+                "scores": plain(self.ranking.failures),
+                "expected_agreement": plain(self.ranking.agreement),
+                "maps": [{"map": m, "figure": f, **plain(i)} for (m, f), i in self.ranking.voxels.items()],
+                "split": plain(self.ranking.split),
+                "sentences": self.ranking.sentences(),
+            },
         }  # fmt: skip
 
 
-def gather(info: DatasetInfo, model: str, cases: Iterable[CaseEvaluation]) -> EvaluationReport:
+def gather(
+    info: DatasetInfo,
+    model: str,
+    cases: Iterable[CaseEvaluation],
+    seen_sites: Sequence[str] | None = None,
+    failure_dice: float = FAILURE_DICE,
+) -> EvaluationReport:
     """The report of measured cases.
 
     Args:
         info: the dataset.
         model: class path of the model that predicted, or any name.
         cases: as measured.
+        seen_sites: at which the model was trained; None leaves open whether its uncertainty tells other sites.
+        failure_dice: Dice below which a prediction failed.
 
     Raises:
         ProbsegError: E_NO_CASES for none.
@@ -130,4 +167,6 @@ def gather(info: DatasetInfo, model: str, cases: Iterable[CaseEvaluation]) -> Ev
     found = tuple(cases)
     if not found:
         raise ProbsegError("E_NO_CASES", f"no case of dataset '{info.name}' has a prediction; predict its test split")
-    return EvaluationReport(info, family_name(model), found, class_path=model)
+    seen = None if seen_sites is None else tuple(seen_sites)
+    report = EvaluationReport(info, family_name(model), found, class_path=model, seen_sites=seen)
+    return replace(report, failure_dice=failure_dice)

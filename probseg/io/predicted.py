@@ -18,9 +18,9 @@ from probseg.errors import ProbsegError
 from probseg.io.guard import file_size
 from probseg.io.volumes import read_mask
 from probseg.labels import LabelSet
-from probseg.records import check_case_id
+from probseg.records import Dataset, check_case_id
 
-__all__ = ["PredictedCase", "check_digest", "open_predictions", "read_json"]
+__all__ = ["PredictedCase", "check_digest", "open_predictions", "predictions_of", "read_json"]
 
 _MODE = "mode.nii.gz"
 
@@ -93,6 +93,19 @@ def open_predictions(folder: str | Path, labels: LabelSet) -> dict[str, Predicte
     except (KeyError, TypeError, AttributeError) as error:
         raise ProbsegError("E_SCHEMA", f"'{path}' is not what probseg predict writes: {error!r}") from error
     return {case_id: _predicted(root / case_id, case_id, files, labels) for case_id, files in scans.items()}
+
+
+def predictions_of(folder: str | Path, dataset: Dataset) -> dict[str, PredictedCase]:
+    """The finished predictions of the cases of a dataset by case id.
+
+    Raises:
+        ProbsegError: E_SCHEMA where one belongs to no case of the dataset, and the codes of `open_predictions`.
+    """
+    found = open_predictions(folder, dataset.info.labels)
+    strange = sorted(set(found) - {record.case_id for record in dataset.records})
+    if strange:
+        raise ProbsegError("E_SCHEMA", f"a prediction is given for '{strange[0]}', but no case has this id")
+    return found
 
 
 def _predicted(folder: Path, case_id: str, files: Mapping[str, str], labels: LabelSet) -> PredictedCase:

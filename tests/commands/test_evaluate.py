@@ -75,6 +75,16 @@ def test_predictions_become_figures(predictions, dataset, tmp_path, capsys):
     assert len(rows(out / "cases.csv")) == 3
     report = json.loads((out / "evaluation.json").read_text())
     assert (report["cases"], report["readings"]) == (3, [4])
+    assert len(rows(out / "failures.csv")) == 22 and len(rows(out / "maps.csv")) == 4
+    assert "foretell the raters" in said
+
+
+def test_sites_that_the_model_has_seen(predictions, dataset, tmp_path, capsys):
+    command = ["evaluate", str(predictions), str(dataset), "--out", str(tmp_path / "e"), "--seen-sites"]
+    assert main([*command, "north"]) == 0
+    assert "The model has no epistemic" in capsys.readouterr().out  # of one set of weights
+    assert main([*command, "east", "--overwrite"]) == 2
+    assert "E_ARGUMENT" in capsys.readouterr().err
 
 
 def test_an_evaluation_is_reported_and_compared_like_a_tested_run(predictions, dataset, tmp_path, capsys):
