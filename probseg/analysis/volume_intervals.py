@@ -62,7 +62,7 @@ def volume_intervals(
     alone wins a voxel that is most likely foreground, and intervals of such maps lie too low. Raters' whole voxels
     spread about such a sum; with ``voxel`` that is part of the interval, see `rater_volumes_expected`. Simulated raters
     who are draws of the model are then held as often as promised from 0.05 voxels to 10^4, or more often (volumes in
-    whole voxels cannot be halved); without it 13 % of those who find two voxels are, where 95 % are promised.
+    whole voxels cannot be halved); without it 11 % of those who find two voxels are, where 95 % are promised.
 
     Args:
         draws: ``(draws, ...)`` volumes of the draws.
