@@ -33,13 +33,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of a small model that was not trained."""
+    """A run folder of a small model that was not trained but is not blind either."""
     torch.manual_seed(2)
     folder = tmp_path_factory.mktemp("runs") / "stochastic_segmentation"
-    unet = {"num_classes": INFO.labels.num_classes, "channels": [4, 8]}
+    unet = {"num_classes": INFO.labels.num_classes, "channels": [4, 8], "foreground": 0.85}
     arguments: dict[str, Any] = {"network": {"class_path": "probseg.networks.UNet", "init_args": unet}, "draws": 6}
     model = build_model({"class_path": "probseg.models.StochasticSegmentation", "init_args": arguments | {"rank": 2}})
     model.bind(INFO)
+    with torch.no_grad():
+        for layer in model.network.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight.mul_(2.0)
     (folder / "checkpoints").mkdir(parents=True)
     content = {"state_dict": model.state_dict(), "probseg": describe(model.info, model.config)}
     torch.save(content, folder / "checkpoints" / "best.ckpt")
