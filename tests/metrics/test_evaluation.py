@@ -40,6 +40,7 @@ def test_figures(evaluation):
     assert figures["ged_u"] == pytest.approx(-1 / 6)
     assert figures["ged_floor"] == pytest.approx(1 / 3)
     assert figures["hm_iou"] == pytest.approx(1 / 2)
+    assert (figures["d_max"], figures["d_match"]) == pytest.approx((9 / 10, 1 / 2))
     assert tuple(evaluation.per_case()) == NAMES == tuple(evaluation.intervals(10))
     assert evaluation.index().tolist() == [4]
     assert {name: v[0] for name, v in evaluation.per_case().items()} == pytest.approx(figures)
