@@ -166,10 +166,10 @@ def read_calibrator(checkpoint: Path, allowed: str | None = None) -> StoredCalib
             "trust it",
         )
     calibrator, _ = build_calibrator(config)
-    calibrator.prepare(sizes)
     try:
+        calibrator.prepare(sizes)
         calibrator.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise _damaged(path) from error
     return StoredCalibrator(calibrator.eval().requires_grad_(False), config, sizes, classes, record)
 
