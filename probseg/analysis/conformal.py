@@ -29,6 +29,9 @@ from probseg.errors import ProbsegError
 __all__ = ["Absolute", "ConformalIntervals", "Relative", "Scale", "clustered_quantile", "fit_conformal"]
 
 
+_SLACK = 1e-9  # on the scale, relative
+
+
 class Scale(ABC):
     """On what scale intervals are widened; both ends move by the same amount there."""
 
@@ -169,6 +172,8 @@ class ConformalIntervals:
             raise ProbsegError("E_ARGUMENT", "the widening differs between sites; give the site of each case")
         moved = np.array([self.widening(s) for s in (sites or [""] * len(ends))]).reshape(len(ends), 2)
         on_scale = self.scale.forward(ends) + moved * np.array([-1.0, 1.0])
+        # Volumes of 0 lie on the end of many an interval; there and back again, rounding must not push them out.
+        on_scale += _SLACK * (1 + np.abs(np.where(np.isfinite(on_scale), on_scale, 0))) * np.array([-1.0, 1.0])
         crossed = on_scale[:, :1] > on_scale[:, 1:]  # a narrowing may not turn an interval round
         middle = np.where(crossed, on_scale, 0.0).mean(axis=1, keepdims=True)
         return self.scale.back(np.where(crossed, middle, on_scale))

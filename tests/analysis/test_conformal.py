@@ -143,14 +143,24 @@ def test_by_hand():
     # scores in mL: 10 lies 2 above 4..8, 3 lies 1 below; 5 is 1 inside; of three patients half is (3 + 1) / 2 = 2
     fitted = fit_conformal([[4, 8]] * 3, [[10], [3], [5]], list("abc"), 0.5, Absolute())
     assert fitted.pooled == (1.0, 1.0)
-    assert fitted.widen([[4, 8], [0.5, 1], [math.nan, 2]])[:2].tolist() == [[3, 9], [0, 2]]
+    np.testing.assert_allclose(fitted.widen([[4, 8], [0.5, 1], [math.nan, 2]])[:2], [[3, 9], [0, 2]])
     narrow = fit_conformal([[0, 10]] * 3, [[5], [5], [5]], list("abc"), 0.5, Absolute())
     assert narrow.pooled == (-5.0, -5.0)
-    assert narrow.widen([[0, 10], [2, 4]]).tolist() == [[5, 5], [3, 3]]  # not turned round
+    np.testing.assert_allclose(narrow.widen([[0, 10], [2, 4]]), [[5, 5], [3, 3]])  # not turned round
     doubled = fit_conformal([[9, 19]] * 3, [[39], [39], [39]], list("abc"), 0.5, Relative(1.0))
     assert doubled.widen([[9, 19]])[0].tolist() == pytest.approx([4, 39])
     alone = fit_conformal([[9, 19], [math.nan] * 2], [[19, math.nan], [5]], list("ab"), 0.5, Absolute())
     assert (alone.patients, alone.pooled) == (1, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("scale", [Absolute(), Relative(0.1), Relative(3.0)])
+def test_a_volume_of_nothing_on_the_end_of_an_interval_stays_inside(scale):
+    # raters who find nothing, on the end of intervals that begin at 0: the score is 0, and so is the widening
+    fitted = fit_conformal([[0.0, 5.0]] * 20, [[0.0]] * 20, [str(k) for k in range(20)], 0.9, scale)
+    assert fitted.pooled == (0.0, 0.0)
+    ends = fitted.widen([[0.0, 5.0], [0.3, 0.7]])
+    assert ends[0, 0] <= 0 and ends[1, 0] <= 0.3 and ends[1, 1] >= 0.7
+    np.testing.assert_allclose(ends, [[0, 5], [0.3, 0.7]], atol=1e-6)
 
 
 def test_what_makes_no_sense_is_refused():

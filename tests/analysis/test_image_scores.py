@@ -46,6 +46,14 @@ def test_readings_and_volumes_by_hand():
     assert image_scores({}, maps[0] > 0, np.zeros((2, 4), int), 2)["reading_disagreement"] == 0  # all say: nothing
 
 
+def test_doubt_may_be_measured_by_what_there_is_to_doubt():
+    image, none = np.full((2, 3), 0.5), np.zeros((2, 3), bool)
+    found = image_scores({"entropy": image}, none, foreground=np.full((2, 3), 0.25))
+    assert found["entropy_per_foreground"] == pytest.approx(3 / 1.5)
+    assert image_scores({"entropy": image}, none, foreground=none)["entropy_per_foreground"] == 3
+    assert "entropy_per_foreground" not in image_scores({"entropy": image}, none)
+
+
 def test_strange_settings_are_refused():
     with pytest.raises(ProbsegError, match="E_ARGUMENT"):
         aggregated(np.zeros((2, 2)), np.ones((2, 2), bool), patch=0)
