@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from probseg.records import SPLITS
 # The rest is imported when it runs: --help must answer at once.
 if TYPE_CHECKING:
     from probseg.evaluation import EvaluationReport
+    from probseg.evaluation.settings import EvaluationSettings
     from probseg.io.predicted import PredictedCase
     from probseg.records import Dataset
 
@@ -26,7 +28,17 @@ splits and test cases are among the predictions, these alone are measured."""
 EXAMPLE = "probseg evaluate predictions dataset --out evaluation"
 
 _REPORT = "evaluation.json"
-_FILES = (_REPORT, "results.csv", "cases.csv", "reliability.csv", "failures.csv", "maps.csv", "split.csv")
+_FILES = (
+    _REPORT,
+    "results.csv",
+    "cases.csv",
+    "reliability.csv",
+    "failures.csv",
+    "maps.csv",
+    "split.csv",
+    "conformal.csv",
+    "thresholds.csv",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +61,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="mean Dice with the raters below which a prediction failed (default: 0.5)",
     )
+    parser.add_argument(
+        "--level",
+        metavar="SHARE",
+        type=float,
+        help="share of raters that intervals of volume promise for new patients, where cases of the calibration split "
+        "were predicted as well (default: 0.9)",
+    )
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="processes, -1 for one a core (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("evaluation"), help="folder to write (default: evaluation)")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
@@ -56,32 +75,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the headline figures, and write the tables."""
-    from probseg.analysis.failure import FAILURE_DICE
     from probseg.commands.agreement_printing import clean
     from probseg.evaluation import gather, measure_cases
-    from probseg.evaluation.ranking import check_seen
     from probseg.io.predicted import predictions_of, read_json
     from probseg.manifest import open_dataset
     from probseg.progress import followed
 
     _check_out(args.out, args.overwrite)
-    if args.failure_dice is not None and not 0 < args.failure_dice <= 1:
-        raise ProbsegError("E_USAGE", f"--failure-dice is a Dice above 0 up to 1, but is {args.failure_dice:g}")
+    settings = _settings(args)
     whole = open_dataset(args.dataset)
     predictions = predictions_of(args.predictions, whole)
     dataset = _chosen(args, whole, predictions)
-    count = sum(r.case_id in predictions for r in dataset.records)
-    if args.seen_sites is not None:  # before an hour is spent
-        check_seen(args.seen_sites, {r.site for r in dataset.records if r.case_id in predictions})
+    settings.checked({r.site for r in dataset.records if r.case_id in predictions})  # before an hour is spent
+    held_back = _calibration(args, whole, dataset, predictions)
     model = str(read_json(args.predictions / "manifest.json").get("model", "model"))
-    measured = followed(measure_cases(dataset, predictions, args.jobs), count)
-    threshold = FAILURE_DICE if args.failure_dice is None else args.failure_dice
-    report = gather(whole.info, model, measured, args.seen_sites, threshold)
-    for case in report.cases:
+    measured, fitted = (
+        followed(measure_cases(part, predictions, args.jobs), sum(r.case_id in predictions for r in part.records))
+        for part in (dataset, held_back)
+    )
+    report = gather(whole.info, model, measured, settings, fitted)
+    for case in (*report.cases, *report.calibration):
         for code, message in case.warned:
             warn(code, message)
     _print(report)
-    for sentence in report.ranking.sentences():
+    for sentence in report.sentences():
         print(clean(sentence))
     written = _write(report, args.out)
     print(f"wrote {', '.join(str(args.out / name) for name in written)}")
@@ -95,9 +112,10 @@ def _chosen(args: argparse.Namespace, whole: Dataset, predictions: dict[str, Pre
     splits = args.split or (["test"] if "test" in predicted else None)
     dataset = whole.select(splits, args.site, args.exclude)
     chosen = [r for r in dataset.records if r.case_id in predictions]
-    left_out = len(predictions) - len(chosen)
+    used = {*(splits or ()), "calibration"}
+    left_out = sum(r.split not in used for r in whole.records if r.case_id in predictions)
     if not args.split and left_out and splits:
-        print(f"{left_out} predicted cases are not of the test split and are left out; --split chooses others")
+        print(f"{left_out} predicted cases are of other splits and are left out; --split chooses others")
     missing = len(dataset.records) - len(chosen)
     if missing and splits:
         print(f"{missing} of {len(dataset.records)} cases have no prediction and are left out")
@@ -109,6 +127,31 @@ def _chosen(args: argparse.Namespace, whole: Dataset, predictions: dict[str, Pre
         warn("W_NO_READINGS", "the predictions hold no readings, so distances between readings and raters stay empty "
              "unless the model has a single draw; predict with --readings 16")  # fmt: skip
     return dataset
+
+
+def _settings(args: argparse.Namespace) -> EvaluationSettings:
+    from probseg.evaluation.settings import EvaluationSettings
+
+    seen = None if args.seen_sites is None else tuple(args.seen_sites)
+    given = {"seen_sites": seen, "failure_dice": args.failure_dice, "level": args.level}
+    return EvaluationSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _calibration(
+    args: argparse.Namespace, whole: Dataset, chosen: Dataset, predictions: dict[str, PredictedCase]
+) -> Dataset:
+    """The predicted cases of the calibration split, where these are not what is measured; else none."""
+    measured = {r.split for r in chosen.records if r.case_id in predictions}
+    records = tuple(r for r in whole.records if r.split == "calibration" and r.case_id in predictions)
+    if "calibration" in measured or not records:
+        if args.level is not None:
+            raise ProbsegError(
+                "E_USAGE", "--level is promised on cases of the calibration split; predict these as well, or omit it"
+            )
+        return replace(whole, records=())
+    kept = tuple(replace(r, readings=tuple(x for x in r.readings if x.rater not in args.exclude)) for r in records)
+    print(f"{len(kept)} predicted cases of the calibration split are what promises are fitted on")
+    return replace(whole, records=kept)
 
 
 def _print(report: EvaluationReport) -> None:

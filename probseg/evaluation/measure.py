@@ -16,6 +16,7 @@ from probseg.evaluation.distances import ReadingDistances
 from probseg.evaluation.group import FigureGroup
 from probseg.evaluation.held_out import held_out_statistics
 from probseg.evaluation.overlaps import ModeOverlaps
+from probseg.evaluation.promises import CasePromises, case_promises
 from probseg.evaluation.ranking import CaseScores, case_scores
 from probseg.evaluation.volumes import PredictedVolumes
 from probseg.io.predicted import PredictedCase
@@ -44,6 +45,7 @@ class CaseEvaluation:
         rater_counts: calibration sums against each rater alone, `probseg.evaluation.calibration.rater_counts`; empty
             where raters have no stable identity.
         scores: what ranks the case among others.
+        promises: what promises for new patients are fitted on and measured by.
         warned: code and sentence of every fault that reading it showed.
     """
 
@@ -56,6 +58,7 @@ class CaseEvaluation:
     raters: tuple[NDArray[np.float64], ...] | None
     rater_counts: Mapping[str, NDArray[np.float64]]
     scores: CaseScores
+    promises: CasePromises
     warned: tuple[tuple[str, str], ...] = ()
 
 
@@ -88,6 +91,7 @@ def evaluate_case(case: EvaluatedCase, stable_raters: bool = True) -> CaseEvalua
         held_out_statistics(case, groups),
         rater_counts(case) if stable_raters else {},
         case_scores(case),
+        case_promises(case),
     )
 
 

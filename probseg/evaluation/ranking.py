@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.bootstrap import Interval
 from probseg.analysis.expected_agreement import ExpectedAgreement, expected_agreement
-from probseg.analysis.failure import FAILURE_DICE, FailureFigures, failure_figures, failure_table
+from probseg.analysis.failure import FailureFigures, failure_figures, failure_table
 from probseg.analysis.image_scores import image_scores, mean_pairwise_dice
 from probseg.analysis.known import mean_of_known
 from probseg.analysis.overlap import dice, overlap_counts
@@ -18,10 +18,10 @@ from probseg.analysis.region import dilated
 from probseg.analysis.tables import Table, ends, interval_columns
 from probseg.analysis.uncertainty_split import SplitFigures, split_sentence, split_table, uncertainty_split
 from probseg.analysis.voxel_ranking import disagreement_counts, error_counts, voxel_figures
-from probseg.errors import ProbsegError
 from probseg.evaluation.case import EvaluatedCase
+from probseg.evaluation.settings import EvaluationSettings
 
-__all__ = ["CaseScores", "Ranking", "case_scores", "check_seen", "rank"]
+__all__ = ["CaseScores", "Ranking", "case_scores", "rank"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,25 +126,11 @@ class Ranking:
         return said + ([] if self.split is None else [split_sentence(self.split)])
 
 
-def check_seen(seen_sites: Collection[str], sites: Collection[str]) -> None:
-    """E_ARGUMENT unless each of the sites that a model has seen is one of the cases', and one of the cases' is new."""
-    known = set(sites)
-    if set(seen_sites) - known or not known - set(seen_sites):
-        of_cases, given = (", ".join(sorted(names)) or "(none)" for names in (known, seen_sites))
-        raise ProbsegError(
-            "E_ARGUMENT",
-            f"of the sites {of_cases} some must be seen in training and some not, but seen are {given}",
-        )
-
-
 def rank(
     cases: Sequence[CaseScores],
     patients: Sequence[str],
     sites: Sequence[str],
-    seen_sites: Collection[str] | None = None,
-    threshold: float = FAILURE_DICE,
-    samples: int = 1000,
-    seed: int = 0,
+    settings: EvaluationSettings,
 ) -> Ranking:
     """Rank cases and voxels.
 
@@ -152,16 +138,13 @@ def rank(
         cases: one entry a case.
         patients: of the cases.
         sites: of the cases.
-        seen_sites: at which the model was trained; None leaves the split of uncertainty out.
-        threshold: Dice below which a prediction failed.
-        samples: of the bootstrap over patients.
-        seed: of the bootstrap.
+        settings: sites that the model has seen, what counts as failed, and the bootstrap.
 
     Raises:
-        ProbsegError: E_ARGUMENT where a seen site is none of the cases', or all of them are seen.
+        ProbsegError: E_ARGUMENT where the sites seen do not fit those of the cases.
     """
-    if seen_sites is not None:
-        check_seen(seen_sites, sites)
+    settings.checked(sites)
+    samples, seed = settings.samples, settings.seed
     names = list(cases[0].scores)
     scores = {name: [case.scores[name] for case in cases] for name in names}
     maps = list(cases[0].disagreement)
@@ -169,15 +152,15 @@ def rank(
     errors = {name: np.array([case.errors[name] for case in cases], dtype=np.float64) for name in maps}
     split: SplitFigures | None = None
     missing: tuple[str, ...] = ()
-    if seen_sites is not None:
+    if settings.seen_sites is not None:
         # a model of one set of weights has nothing but 0, and of one reading no ambiguity
         missing = tuple(name for name in ("epistemic", "ambiguity") if not disagreement[name][:, 1:].any())
-    if seen_sites is not None and not missing:
+    if settings.seen_sites is not None and not missing:
         of_region = {name: scores[f"{name}_region"] for name in maps}
-        elsewhere = [site not in seen_sites for site in sites]
+        elsewhere = [site not in settings.seen_sites for site in sites]
         split = uncertainty_split(of_region, elsewhere, disagreement, patients, samples, seed)
     return Ranking(
-        tuple(failure_figures(scores, [c.dice for c in cases], patients, threshold, samples, seed)),
+        tuple(failure_figures(scores, [c.dice for c in cases], patients, settings.failure_dice, samples, seed)),
         expected_agreement([c.expected for c in cases], [c.observed for c in cases], patients, samples, seed),
         voxel_figures(disagreement, errors, patients, samples, seed),
         split,

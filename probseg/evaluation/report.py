@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.bootstrap import Interval
-from probseg.analysis.failure import FAILURE_DICE
 from probseg.analysis.tables import Table, plain
+from probseg.analysis.volume_structures import VolumeStructures
 from probseg.errors import ProbsegError
 from probseg.evaluation.group import FigureGroup, FigureName, OfColumns
 from probseg.evaluation.held_out import UNDEFINED_FOR_A_MASK
 from probseg.evaluation.measure import CaseEvaluation, groups_of
+from probseg.evaluation.promises import Patients, Promises, promised
 from probseg.evaluation.ranking import Ranking, rank
+from probseg.evaluation.settings import EvaluationSettings
 from probseg.evaluation.tables import RATERS, Finding, case_table, reliability_table, result_table
 from probseg.family import family_name
 from probseg.records import DatasetInfo
@@ -34,20 +36,17 @@ class EvaluationReport:
         info: the dataset.
         family: of the model, as tables name it.
         cases: what each case contributed, in order.
-        samples, seed: of the bootstrap over patients.
+        settings: how it was measured.
         class_path: of the model, where the predictions say.
-        seen_sites: at which the model was trained; None where nobody said.
-        failure_dice: Dice below which a prediction failed.
+        calibration: cases of the calibration split, on which promises are fitted; may be none.
     """
 
     info: DatasetInfo
     family: str
     cases: tuple[CaseEvaluation, ...]
-    samples: int = 1000
-    seed: int = 0
+    settings: EvaluationSettings
     class_path: str = ""
-    seen_sites: tuple[str, ...] | None = None
-    failure_dice: float = FAILURE_DICE
+    calibration: tuple[CaseEvaluation, ...] = ()
 
     @cached_property
     def groups(self) -> tuple[FigureGroup, ...]:
@@ -70,11 +69,24 @@ class EvaluationReport:
             [case.scores for case in self.cases],
             [case.patient_id for case in self.cases],
             [case.site for case in self.cases],
-            self.seen_sites,
-            self.failure_dice,
-            self.samples,
-            self.seed,
+            self.settings,
         )
+
+    @cached_property
+    def promises(self) -> Promises | None:
+        """What is promised for new patients; None without cases of the calibration split."""
+        if not self.calibration:
+            return None
+        names = VolumeStructures.of(self.info.labels).names
+        fit, measured = (
+            Patients([c.promises for c in part], [c.patient_id for c in part], [c.site for c in part])
+            for part in (self.calibration, self.cases)
+        )
+        return promised(fit, measured, names, self.settings)
+
+    def sentences(self) -> list[str]:
+        """What the rankings and the promises say."""
+        return [*self.ranking.sentences(), *([] if self.promises is None else self.promises.sentences())]
 
     def _findings(self, family: str, site: str) -> Iterable[Finding]:
         chosen = [c for c in self.cases if not site or c.site == site]
@@ -85,7 +97,7 @@ class EvaluationReport:
                 yield Finding(family, name, site, Interval(math.nan, math.nan, math.nan, 0))
                 continue
             patients = [c.patient_id for c in chosen]
-            yield Finding(family, name, site, figure.over(sums, patients, self.samples, self.seed))
+            yield Finding(family, name, site, figure.over(sums, patients, self.settings.samples, self.settings.seed))
 
     def _figures(self, cases: Sequence[CaseEvaluation], family: str) -> dict[FigureName, tuple[OfColumns, NDArray]]:
         out: dict[FigureName, tuple[OfColumns, NDArray]] = {}
@@ -115,6 +127,7 @@ class EvaluationReport:
             "cases": case_table(self.cases, self.groups),
             "reliability": reliability_table(self.family, self.cases, self.groups, self.info.labels),
             **self.ranking.tables(),
+            **({} if self.promises is None else self.promises.tables()),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,21 +140,20 @@ class EvaluationReport:
             "raters_max": max(c.num_raters for c in self.cases),
             "patients": len({c.patient_id for c in self.cases}),
             "readings": sorted({c.num_readings for c in self.cases}),
-            "bootstrap": {"samples": self.samples, "seed": self.seed, "unit": "patient"},
+            "settings": {**plain(self.settings), "bootstrap_unit": "patient"},
             "figures": [
                 {"family": f.family, "metric": f.name.metric, "class": f.name.structure, "site": f.site,
                  **plain(f.interval)}
                 for f in self.findings
             ],
             "ranking": {
-                "seen_sites": None if self.seen_sites is None else list(self.seen_sites),
-                "failure_dice": self.failure_dice,
                 "scores": plain(self.ranking.failures),
                 "expected_agreement": plain(self.ranking.agreement),
                 "maps": [{"map": m, "figure": f, **plain(i)} for (m, f), i in self.ranking.voxels.items()],
                 "split": plain(self.ranking.split),
-                "sentences": self.ranking.sentences(),
             },
+            "promises": None if self.promises is None else self.promises.to_dict(),
+            "sentences": self.sentences(),
         }  # fmt: skip
 
 
@@ -149,8 +161,8 @@ def gather(
     info: DatasetInfo,
     model: str,
     cases: Iterable[CaseEvaluation],
-    seen_sites: Sequence[str] | None = None,
-    failure_dice: float = FAILURE_DICE,
+    settings: EvaluationSettings | None = None,
+    calibration: Iterable[CaseEvaluation] = (),
 ) -> EvaluationReport:
     """The report of measured cases.
 
@@ -158,15 +170,19 @@ def gather(
         info: the dataset.
         model: class path of the model that predicted, or any name.
         cases: as measured.
-        seen_sites: at which the model was trained; None leaves open whether its uncertainty tells other sites.
-        failure_dice: Dice below which a prediction failed.
+        settings: how figures are made of them; None for the defaults.
+        calibration: cases of the calibration split, measured likewise, on which promises are fitted.
 
     Raises:
-        ProbsegError: E_NO_CASES for none.
+        ProbsegError: E_NO_CASES for none, E_PATIENT_LEAK where a patient is both measured and fitted on.
     """
-    found = tuple(cases)
+    found, fitted = tuple(cases), tuple(calibration)
     if not found:
         raise ProbsegError("E_NO_CASES", f"no case of dataset '{info.name}' has a prediction; predict its test split")
-    seen = None if seen_sites is None else tuple(seen_sites)
-    report = EvaluationReport(info, family_name(model), found, class_path=model, seen_sites=seen)
-    return replace(report, failure_dice=failure_dice)
+    shared = sorted({c.patient_id for c in found} & {c.patient_id for c in fitted})
+    if shared:
+        raise ProbsegError(
+            "E_PATIENT_LEAK",
+            f"patient '{shared[0]}' has cases in the calibration split and among those measured; split by patient",
+        )
+    return EvaluationReport(info, family_name(model), found, settings or EvaluationSettings(), model, fitted)

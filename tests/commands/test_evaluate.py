@@ -69,7 +69,7 @@ def test_predictions_become_figures(predictions, dataset, tmp_path, capsys):
     out = tmp_path / "evaluation"
     assert main(["evaluate", str(predictions), str(dataset), "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "1 predicted cases are not of the test split" in said
+    assert "1 predicted cases are of other splits" in said
     assert said.rstrip().splitlines()[-1].startswith("next: probseg report")
     results = rows(out / "results.csv")
     of = {(r["family"], r["metric"], r["class"], r["site"]): r for r in results}

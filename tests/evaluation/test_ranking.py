@@ -7,6 +7,7 @@ import pytest
 
 from probseg.errors import ProbsegError
 from probseg.evaluation.ranking import case_scores, rank
+from probseg.evaluation.settings import EvaluationSettings
 
 N = 12
 
@@ -39,7 +40,7 @@ NAMES, SITES = [f"p{k}" for k in range(N)], ["south" if k % 2 else "north" for k
 
 
 def test_the_split_holds_where_it_was_built_in(cases):
-    found = rank(cases, NAMES, SITES, ["north"], samples=100)
+    found = rank(cases, NAMES, SITES, EvaluationSettings(("north",), samples=100))
     assert found.split is not None
     assert found.split.shift["epistemic"].value == 1.0
     assert found.split.dispute["ambiguity"].value == 1.0
@@ -48,7 +49,7 @@ def test_the_split_holds_where_it_was_built_in(cases):
 
 
 def test_scores_rank_cases_by_their_dice(cases):
-    found = rank(cases, NAMES, SITES, samples=100)
+    found = rank(cases, NAMES, SITES, EvaluationSettings(samples=100))
     assert found.failures[0].spearman.value == pytest.approx(-1)  # ever more doubt, ever less Dice
     assert {f.score for f in found.failures} >= {"ambiguity_sum", "entropy_region", "volume_variation"}
     assert found.split is None and set(found.tables()) == {"failures", "maps"}
@@ -60,7 +61,7 @@ def test_a_model_without_one_of_the_two_is_not_asked(cases):
         sure = nothing.copy()
         sure[0] = case.disagreement["noise"].sum(axis=0)
         case.disagreement["epistemic"] = sure  # type: ignore[index]  # a dict, made for this test
-    found = rank(cases, NAMES, SITES, ["north"], samples=20)
+    found = rank(cases, NAMES, SITES, EvaluationSettings(("north",), samples=20))
     assert found.split is None
     assert "no epistemic uncertainty at all" in found.sentences()[-1]
 
@@ -68,4 +69,4 @@ def test_a_model_without_one_of_the_two_is_not_asked(cases):
 @pytest.mark.parametrize("seen", [["east"], ["north", "south"]])
 def test_sites_must_be_known_and_some_new(cases, seen):
     with pytest.raises(ProbsegError, match="E_ARGUMENT"):
-        rank(cases, NAMES, SITES, seen, samples=20)
+        rank(cases, NAMES, SITES, EvaluationSettings(tuple(seen), samples=20))
