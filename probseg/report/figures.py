@@ -80,7 +80,7 @@ def forest_svg(runs: Sequence[RunResult], metrics: Sequence[tuple[str, str]], de
 
 def reliability_svg(runs: Sequence[RunResult], description: str) -> str:
     """The reliability curves, one small plot a family, as inline SVG."""
-    curves = [r.reliability for r in runs if r.reliability is not None]
+    curves = [c for r in runs for c in (r.reliability, r.reliability_before) if c is not None and len(c.count)]
     lowest = min(float(min(c.confidence.min(), c.frequency.min())) for c in curves)
     start = max(math.floor(lowest * 10) / 10, 0.0)
     columns = min(max(len(runs), 4), 5)

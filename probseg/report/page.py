@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from probseg.io.atomic import write_text
 from probseg.report.agreement import AgreementView, is_agreement, load_agreement
+from probseg.report.calibration import CALIBRATED, calibration_views
 from probseg.report.cases import case_views
 from probseg.report.figures import colour_stops, forest_svg, reliability_svg
 from probseg.report.plots import PROBABILITY, UNCERTAINTY
@@ -94,6 +95,8 @@ def render(runs: Sequence[RunResult], agreements: Sequence[AgreementView] = ()) 
         unstable=any(not _stable(r) for r in ordered),
         gradients={"probability": colour_stops(PROBABILITY), "uncertainty": colour_stops(UNCERTAINTY)},
         reliability=Markup(reliability_svg(curves, _curves_text(curves, titles))) if curves else "",
+        calibrated=calibration_views(ordered, titles),
+        calibrated_headings=[heading for _, heading in CALIBRATED],
         without_curve=[titles[str(r.folder)] for r in ordered if r not in curves],
         without_examples=[titles[str(r.folder)] for r in ordered if not r.examples and not r.is_raters],
         provenance=[_provenance(r, titles[str(r.folder)]) for r in ordered],
@@ -184,13 +187,11 @@ def _forest_text(runs: Sequence[RunResult], titles: Mapping[str, str], shown: Se
 
 def _curves_text(runs: Sequence[RunResult], titles: Mapping[str, str]) -> str:
     each = [
-        f"{titles[str(r.folder)]}: "
-        + ", ".join(
-            f"{c:.2f} stated, {f:.2f} observed"
-            for c, f in zip(r.reliability.confidence, r.reliability.frequency, strict=True)
-        )
+        f"{titles[str(r.folder)]}{when}: "
+        + ", ".join(f"{c:.2f} stated, {f:.2f} observed" for c, f in zip(curve.confidence, curve.frequency, strict=True))
         for r in runs
-        if r.reliability is not None
+        for when, curve in (("", r.reliability), (" before calibration", r.reliability_before))
+        if curve is not None
     ]
     return "Reliability curves. " + ". ".join(each) + "."
 

@@ -82,9 +82,15 @@ def uncertainty(example: Example, axes: Axes, part: str, top_nats: float) -> Axe
 def reliability(run: RunResult, axes: Axes, start: float = 0.0) -> Axes:
     """Stated probability against the share of raters who agree; a marker's area grows with the trials behind it.
 
-    Both axes run from ``start`` to 1: the likeliest of C classes never has less than 1/C, so the lower part is empty.
+    Of a calibrated run there is also, in grey with hollow markers, the curve before calibration. Both axes run from
+    ``start`` to 1: the likeliest of C classes never has less than 1/C, so the lower part is empty.
     """
     axes.plot([start, 1], [start, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    before = run.reliability_before
+    if before is not None and len(before.count):
+        axes.plot(
+            before.confidence, before.frequency, color=MUTED, linewidth=1.2, zorder=2, marker="o", mfc="none", ms=4
+        )
     curve = run.reliability
     if curve is not None and len(curve.count):
         area = 12.0 + 150.0 * curve.count / curve.count.max()

@@ -82,6 +82,7 @@ def load_run(folder: str | Path) -> RunResult:
         cases=_read_cases(test / "cases.csv"),
         reliability=_read_reliability(test / "reliability.csv"),
         examples=_read_examples(test / "examples.npz"),
+        reliability_before=_read_reliability(test / "reliability_before.csv"),
     )
 
 

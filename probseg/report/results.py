@@ -108,6 +108,13 @@ class RunResult:
     cases: CaseTable | None = None
     reliability: Reliability | None = None
     examples: Mapping[str, Example] | None = None
+    reliability_before: Reliability | None = None  # of a calibrated run, before calibration
+
+    @property
+    def calibration_method(self) -> str:
+        """The class name of the calibrator that the test used; empty where there was none."""
+        about = self.summary.get("calibration")
+        return str(about.get("method") or "") if isinstance(about, Mapping) else ""
 
     @property
     def class_name(self) -> str:
