@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.adaptation import AdaptationNote
 from probseg.analysis.paired import PairedDifference, holm, paired_difference
 from probseg.analysis.tables import Table
 from probseg.errors import ProbsegError
@@ -74,7 +75,10 @@ def _recipe(run: RunResult) -> str:
     if not path.is_file():
         return str(run.folder.resolve())
     settings = read_yaml(path, finite=False)
-    return repr((run.family, run.draws, _without_places(settings)))
+    adaptation = AdaptationNote.read(run.folder) or {}
+    how = {name: adaptation.get(name) for name in ("method", "site", "splits", "run")}
+    how["patients"] = len(adaptation.get("patients", ()))  # which ones is chosen by the seed
+    return repr((run.family, run.draws, how, _without_places(settings)))
 
 
 def _without_places(settings: Any) -> Any:
