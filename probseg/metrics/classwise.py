@@ -50,18 +50,31 @@ class ClasswiseCalibration(CaseMetric):
         chosen = sums[..., part * size : (part + 1) * size]
         return chosen.reshape(*sums.shape[:-1], self.num_classes, _CELLS, 3)
 
+    def intervals(
+        self, samples: int = 1000, seed: int = 0, only: NDArray[np.int64] | None = None
+    ) -> dict[str, Interval]:
+        """As of every metric; each figure of its own half of the cells."""
+        size = self.num_classes * _CELLS * 3
+        found: dict[str, Interval] = {}
+        for part, name in enumerate(("ace", "ace_image")):
+            figure = {name: lambda sums: equal_mass_gaps(self._cells(sums, 0), self.bins).mean(axis=-1)}
+            columns = slice(part * size, (part + 1) * size)
+            found |= self.intervals_of(figure, samples, seed, only, columns)
+        return found
+
     def of_classes(self, samples: int = 1000) -> list[dict[str, Interval]]:
         """``ace`` and ``brier`` of each class against the rest in the region, with 95 % patient-bootstrap intervals."""
-        return [
-            self.intervals_of({"ace": self._gap_of(c), "brier": self._brier_of(c)}, samples)
-            for c in range(self.num_classes)
-        ]
-
-    def _gap_of(self, c: int) -> Figure:
-        return lambda sums: equal_mass_gaps(self._cells(sums, 0)[..., c, :, :], self.bins)
-
-    def _brier_of(self, c: int) -> Figure:
-        return ratio_of(2 * self.num_classes * _CELLS * 3 + 2 * c)
+        size, found = _CELLS * 3, []
+        for c in range(self.num_classes):
+            gap: dict[str, Figure] = {"ace": lambda s: equal_mass_gaps(s.reshape(*s.shape[:-1], _CELLS, 3), self.bins)}
+            start = 2 * self.num_classes * size + 2 * c
+            found.append(
+                {
+                    **self.intervals_of(gap, samples, columns=slice(c * size, (c + 1) * size)),
+                    **self.intervals_of({"brier": ratio_of(0)}, samples, columns=slice(start, start + 2)),
+                }
+            )
+        return found
 
     def statistics(
         self, distribution: SegmentationDistribution, masks: Tensor, rated: Tensor, spacing_mm: Tensor | None
