@@ -7,6 +7,7 @@ from probseg.adapting.entropy_minimisation import EntropyMinimisation
 from probseg.adapting.fine_tune import FineTune
 from probseg.adapting.method import AdaptationMethod, Adapted
 from probseg.adapting.normalisation_statistics import NormalisationStatistics
+from probseg.adapting.recalibration import Recalibration
 from probseg.adapting.site_data import SiteData, choose_cases
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "EntropyMinimisation",
     "FineTune",
     "NormalisationStatistics",
+    "Recalibration",
     "SiteData",
     "build_method",
     "choose_cases",
