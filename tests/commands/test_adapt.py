@@ -115,11 +115,10 @@ def _same_weights(a: Path, b: Path) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_each_is_tested_on_others_and_by_site(
-    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    for method in ("FineTune", "Recalibration"):
-        assert main(["test", "-c", str(runs[method] / "config.yaml"), "--data.sites=null"]) == 0
+def test_it_is_tested_on_others_and_by_site(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    both = {"", "north", "south"}
+    for method, words, sites in (("FineTune", ["--data.sites=null"], both), ("Recalibration", [], None)):
+        assert main(["test", "-c", str(runs[method] / "config.yaml"), *words]) == 0
         with (runs[method] / "results.csv").open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["metric"] == "nll" and not row["class"]]
         assert rows and (sites is None or {row["site"] for row in rows} == sites)
