@@ -21,7 +21,7 @@ from probseg import analysis
 from probseg.analysis.calibration import calibration_counts, expected_calibration_error
 
 CLASSES = 5
-VOXELS = 50_000_000
+TRIALS = 50_000_000
 SLABS = 20
 BINS = 15
 
@@ -100,14 +100,14 @@ def _pairs(readings: int) -> int:
 
 
 def slabs(raters: int) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """``(2, voxels)`` probabilities and ``(raters, voxels)`` labels of 50 million voxels in parts, most of them sure.
+    """``(2, voxels)`` probabilities and ``(raters, voxels)`` labels, 50 million in all, in parts, most of them sure.
 
     No probability is 1, for which the peer has a bin of its own.
     """
     rng = np.random.default_rng(3)
     found = []
     for _ in range(SLABS):
-        n = VOXELS // SLABS
+        n = TRIALS // SLABS // raters
         p = (
             np.where(rng.random(n) < 0.8, rng.random(n) ** 6 / 10, rng.random(n))
             .clip(1e-6, 1 - 1e-6)
@@ -138,7 +138,7 @@ def streaming(parts: Sequence[tuple[NDArray, NDArray]]) -> float:
 
 
 def calibration() -> Iterator[Comparison]:
-    """ECE of the top class over 50 million voxels in twenty parts, against three raters and against one."""
+    """ECE of the top class over 50 million rated voxels in twenty parts: of four raters, and of one."""
     import torch
     from torchmetrics.classification import MulticlassCalibrationError
 
@@ -157,9 +157,8 @@ def calibration() -> Iterator[Comparison]:
         hits = torch.from_numpy(masks == p.argmax(axis=0)).double().flatten()
         return float(formula(torch.from_numpy(p.max(axis=0)).double().repeat(len(masks)), hits, BINS))
 
-    everything = slabs(3)
-    for job, raters in (("calibration", 3), ("calibration_one_rater", 1)):
-        parts = [(p, masks[:raters]) for p, masks in everything]
+    for job, raters in (("calibration", 4), ("calibration_one_rater", 1)):
+        parts = slabs(raters)
         tensors = [(torch.from_numpy(p)[None], torch.from_numpy(masks)) for p, masks in parts]
         truth = exact(parts)
         start = _peak_mb()
