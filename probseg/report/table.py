@@ -96,6 +96,27 @@ COLUMNS = (
         "Diversity of the raters: how far two raters' masks of one case lie apart (1 \N{MINUS SIGN} IoU). It belongs "
         "to the cases, not to the family.",
     ),
+    Column(
+        "opacity_iou",
+        "Mode IoU",
+        HIGHER,
+        "Overlap (IoU) of the most probable mask with each rater's, of opacity where the label set has such a class or "
+        "group and of all foreground elsewhere; cases where both are empty are left out.",
+    ),
+    Column(
+        "volume_error",
+        "Volume error",
+        NEITHER,
+        "Predicted volume less the raters' mean, over the raters' mean, of the same structure; mean over scans. Right "
+        "when 0.",
+    ),
+    Column(
+        "coverage_95",
+        "Held by 95 %",
+        NEITHER,
+        "Share of raters' volumes that lie within the predicted interval of 95 %. Right when 0.95; a network with one "
+        "answer has no interval.",
+    ),
 )
 
 
