@@ -31,7 +31,7 @@ def results(run: Path) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def run(fit_words: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that was trained a little, and states everything three times as surely."""
+    """A network that was trained a little."""
     folder = tmp_path_factory.mktemp("runs") / "deterministic"
     more = ("--data.batch_size=8", "--data.epoch_length=64", "--trainer.max_epochs=3")
     channels = "--model.init_args.network.init_args.channels=[4,8]"
