@@ -44,7 +44,7 @@ class EntropyMinimisation(AdaptationMethod):
 
     Args:
         steps: of the optimiser at most.
-        learning_rate: of Adam.
+        learning_rate: of Adam. Tent's 1e-3 moves a small lesion's volume by a fifth within a step or two.
         images: how many images are read at most.
         batch_size: images a step.
         draws: over which a step takes the mean; fixed.
@@ -57,7 +57,7 @@ class EntropyMinimisation(AdaptationMethod):
     def __init__(
         self,
         steps: int = 30,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 1e-4,
         images: int = 256,
         batch_size: int = 8,
         draws: int = 4,

@@ -22,6 +22,8 @@ from probseg.progress import followed
 
 __all__ = ["NormalisationStatistics", "mixed"]
 
+_SETTLED = 1e-4  # standard deviations, or shares of the variance, that tell nothing any more
+
 
 class NormalisationStatistics(AdaptationMethod):
     """Running means and variances of batch norm become a mixture of those of the source and of the new site.
@@ -32,8 +34,9 @@ class NormalisationStatistics(AdaptationMethod):
 
     and the variance likewise. A scanner that is darker, noisier or blurred shifts these statistics, and this takes the
     shift back; no weight changes. The statistics of a layer are those of all images together under the statistics that
-    the layers before it end up with: pass p over the images sets the first p layers for good, and a few passes bring
-    the deeper ones near enough.
+    the layers before it end up with. Each pass over the images sets one layer more for good, and passes go on until
+    nothing changes: setting all layers at once would take a shift back in every layer that it reaches, several times
+    over.
 
     **Traps.** What differs between sites in truth, such as how many patients are ill, is taken back as well. A network
     that was trained on patches about what raters drew has the statistics of such patches; whole slices of its own site
@@ -41,23 +44,22 @@ class NormalisationStatistics(AdaptationMethod):
 
     Args:
         pseudo_count: N, how many images the source's statistics weigh; 0 to forget them.
-        images: how many images (slices, or windows of a 3-D network) are read at most.
-        passes: over the images.
+        images: how many images (slices, or windows of a 3-D network) are read at most; each is predicted once for every
+            batch norm that lies one behind the other.
         batch_size: images a call of the network; changes nothing but speed.
     """
 
     labelled = False
 
-    def __init__(self, pseudo_count: float = 16.0, images: int = 256, passes: int = 3, batch_size: int = 8) -> None:
-        if not 0 <= pseudo_count < float("inf") or min(images, passes, batch_size) < 1:
+    def __init__(self, pseudo_count: float = 16.0, images: int = 64, batch_size: int = 8) -> None:
+        if not 0 <= pseudo_count < float("inf") or min(images, batch_size) < 1:
             raise ProbsegError(
                 "E_SCHEMA",
-                "NormalisationStatistics needs pseudo_count of at least 0 and images, passes and batch_size of at "
-                f"least 1, but they are {pseudo_count}, {images}, {passes} and {batch_size}",
+                "NormalisationStatistics needs pseudo_count of at least 0 and images and batch_size of at least 1, but "
+                f"they are {pseudo_count}, {images} and {batch_size}",
             )
         self.pseudo_count = pseudo_count
         self.images = images
-        self.passes = passes
         self.batch_size = batch_size
 
     def __call__(self, model: SegmentationModule, site: SiteData, seed: int) -> Adapted:
@@ -73,19 +75,17 @@ class NormalisationStatistics(AdaptationMethod):
         assert model.info is not None
         images = site.images(model.info, space_axes(model), self.images, seed)
         source = [_statistics(norm) for norm in norms]
-        reached: list[bool] = []
-        for _ in range(self.passes):
+        reached = [False] * len(norms)
+        for _ in range(len(norms) + 1):
+            before = [_statistics(norm) for norm in norms]
             seen = self._measured(model, norms, images)
             reached = [moments.count > 0 for moments in seen]
-            for norm, moments, before in zip(norms, seen, source, strict=True):
+            for norm, moments, of_source in zip(norms, seen, source, strict=True):
                 if moments.count:
-                    _set(
-                        norm,
-                        [
-                            mixed(a, b, self.pseudo_count, len(images))
-                            for a, b in zip(before, moments.both, strict=True)
-                        ],
-                    )
+                    pairs = zip(of_source, moments.both, strict=True)
+                    _set(norm, [mixed(a, b, self.pseudo_count, len(images)) for a, b in pairs])
+            if max(_changes(norms, before)) < _SETTLED:
+                break
         return Adapted({"images": len(images), "layers": sum(reached), "shift": _shift(norms, source, reached)})
 
     def _measured(
@@ -162,6 +162,14 @@ def _set(norm: _BatchNorm, statistics: Sequence[Tensor]) -> None:
     assert norm.running_mean is not None and norm.running_var is not None
     for kept, value in zip((norm.running_mean, norm.running_var), statistics, strict=True):
         kept.copy_(value)
+
+
+def _changes(norms: Sequence[_BatchNorm], before: Sequence[tuple[Tensor, Tensor]]) -> Iterator[float]:
+    """The largest change of a mean, in standard deviations, and of a variance, as a share, in each layer."""
+    for norm, (mean, variance) in zip(norms, before, strict=True):
+        new_mean, new_variance = _statistics(norm)
+        yield float(((new_mean - mean).abs() / (variance + norm.eps).sqrt()).max())
+        yield float(((new_variance - variance).abs() / (variance + norm.eps)).max())
 
 
 def _shift(norms: Sequence[_BatchNorm], source: Sequence[tuple[Tensor, Tensor]], reached: Sequence[bool]) -> float:

@@ -69,11 +69,10 @@ def test_moments_over_batches_are_those_of_all():
 def test_statistics_are_those_that_prediction_runs_through(
     trained: SegmentationModule, site_of: Callable[..., SiteData]
 ):
-    """With the source forgotten and a pass a layer, every layer's input has mean and variance of its statistics."""
+    """With the source forgotten, every layer's input has mean and variance of its statistics, however deep it lies."""
     model = copy.deepcopy(trained)
     images = blobs(12, seed=2, contrast=0.6, offset=0.15)
-    layers = len(norms_of(model))
-    NormalisationStatistics(pseudo_count=0, passes=layers)(model, site_of(images), 0)
+    NormalisationStatistics(pseudo_count=0)(model, site_of(images), 0)
     seen: dict[int, torch.Tensor] = {}
     for k, norm in enumerate(norms_of(model)):
         norm.register_forward_pre_hook(lambda module, args, k=k: seen.__setitem__(k, args[0].detach()))
@@ -89,7 +88,7 @@ def test_a_second_estimate_of_the_same_site_changes_nothing(
 ):
     """What is estimated is a fixed point: the law of a model at its own site."""
     model, site = copy.deepcopy(trained), site_of(blobs(32, seed=3))
-    method = NormalisationStatistics(pseudo_count=0, passes=len(norms_of(model)))
+    method = NormalisationStatistics(pseudo_count=0)
     method(model, site, 0)
     assert method(model, site, 0).done["shift"] < 1e-4
 
@@ -143,7 +142,7 @@ def test_a_model_without_batch_norm_is_refused_in_one_line(site_of: Callable[...
         NormalisationStatistics()(unet_model(norm="group"), site_of(blobs(2)), 0)
 
 
-@pytest.mark.parametrize("wrong", [{"pseudo_count": -1.0}, {"images": 0}, {"passes": 0}, {"batch_size": 0}])
+@pytest.mark.parametrize("wrong", [{"pseudo_count": -1.0}, {"images": 0}, {"batch_size": 0}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]):
     with pytest.raises(ProbsegError, match="E_SCHEMA"):
         NormalisationStatistics(**wrong)  # type: ignore[arg-type]

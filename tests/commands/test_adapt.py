@@ -34,7 +34,7 @@ MODEL = {
     },
 }
 SETTINGS = {
-    "NormalisationStatistics": ["images=6", "passes=1"],
+    "NormalisationStatistics": ["images=6"],
     "EntropyMinimisation": ["steps=2", "images=6"],
     "FineTune": ["steps=2"],
     "Recalibration": [],
@@ -232,6 +232,6 @@ def test_what_does_not_fit_is_refused(source: Path, dataset: Path, tmp_path: Pat
 def test_the_site_of_the_training_is_told(
     source: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    words = ["--method", "NormalisationStatistics", "--set", "images=2", "passes=1", "--data.root", str(dataset)]
+    words = ["--method", "NormalisationStatistics", "--set", "images=2", "--data.root", str(dataset)]
     assert main(["adapt", str(source), *words, "--site", "north", "--out", str(tmp_path / "own")]) == 0
     assert "warning: W_KNOWN_SITE" in capsys.readouterr().err
