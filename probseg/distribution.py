@@ -124,8 +124,13 @@ class SegmentationDistribution:
         return self.mean.argmax(dim=1)
 
     @cached_property
+    def entropy(self) -> Tensor:
+        """Total uncertainty, ``H[mean over both axes]``."""
+        return torch.special.entr(self.mean).sum(dim=1)
+
+    @cached_property
     def _entropies(self) -> tuple[Tensor, Tensor, Tensor]:
-        total = torch.special.entr(self.mean).sum(dim=1)
+        total = self.entropy
         if self.num_readings == 1:
             within = torch.special.entr(self.probs).sum(dim=_CLASSES).mean(dim=(0, 1))
             return total, within, within
@@ -133,11 +138,6 @@ class SegmentationDistribution:
         if self.num_models > 1:
             per_model = torch.special.entr(self.probs.mean(dim=1)).sum(dim=2).mean(dim=0)
         return total, per_model, torch.special.entr(self.probs).sum(dim=_CLASSES).mean(dim=(0, 1))
-
-    @property
-    def entropy(self) -> Tensor:
-        """Total uncertainty, ``H[mean over both axes]``."""
-        return self._entropies[0]
 
     @property
     def epistemic(self) -> Tensor:
@@ -168,7 +168,8 @@ class SegmentationDistribution:
         for c in range(1, self.num_classes):  # many times faster than argmax over an axis that is not the last
             value = self.logits.select(_CLASSES, c)
             labels = torch.where(value > best, c, labels)  # a tie goes to the lower class
-            best = torch.maximum(best, value)
+            if c < self.num_classes - 1:
+                best = torch.maximum(best, value)
         return labels.flatten(0, 1)
 
     def log_prob(self, masks: Tensor, rated: Tensor, admissible: Tensor) -> Tensor:

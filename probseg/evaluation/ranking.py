@@ -51,7 +51,7 @@ def case_scores(case: EvaluatedCase) -> CaseScores:
     drawn = dilated(prediction.mode > 0, case.spacing_mm)
     known = prediction.draws_ml[:, ~np.isnan(prediction.draws_ml).any(axis=0)]
     volumes = known if len(known) > 1 and known.size else None
-    scores = image_scores(prediction.maps, drawn, prediction.readings, classes, volumes)
+    scores = image_scores(prediction.maps, drawn, prediction.readings, classes, volumes, 1 - prediction.mean[0])
     overlap = dice(overlap_counts(prediction.mode[None], case.masks, classes, None, case.rated))
     where = {"rated": case.rated, "region": case.region}
     return CaseScores(

@@ -79,7 +79,7 @@ def test_predictions_become_figures(predictions, dataset, tmp_path, capsys):
     assert len(rows(out / "cases.csv")) == 3
     report = json.loads((out / "evaluation.json").read_text())
     assert (report["cases"], report["readings"]) == (3, [4])
-    assert len(rows(out / "failures.csv")) == 22 and len(rows(out / "maps.csv")) == 4
+    assert len(rows(out / "failures.csv")) == 26 and len(rows(out / "maps.csv")) == 4
     assert "foretell the raters" in said
 
 
