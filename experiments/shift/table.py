@@ -1,0 +1,159 @@
+"""Write results.csv and results.md: ``python table.py WORK``, the folder in which README.md's commands were run.
+
+No figure is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from probseg.adaptation import AdaptationNote
+from probseg.io.atomic import write_text
+from probseg.io.tables import write_csv
+
+HERE = Path(__file__).parent
+EXPERIMENTS = {"lidc": ("sharp", "blurred"), "synthetic": ("north", "south")}
+FIGURES = ("ged_v", "ged_u", "soft_dice", "nll", "ece", "volume_error_size")
+TITLES = {
+    "ged_v": "GED (V)",
+    "ged_u": "GED (U)",
+    "soft_dice": "soft Dice",
+    "nll": "NLL",
+    "ece": "ECE",
+    "volume_error_size": "absolute relative volume error",
+}
+ORDER = (
+    *("source", "statistics", "entropy", "entropy-fast", "statistics-entropy", "finetune-2", "finetune-8"),
+    *("recalibration-2", "recalibration-8", "statistics-at-source"),
+)
+
+
+def rows_of(experiment: str, run: Path) -> Iterator[dict[str, Any]]:
+    """Each figure at each site, with what was done to the run."""
+    note: Mapping[str, Any] = AdaptationNote.read(run) or {}
+    with (run / "results.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["site"] and not row.get("class") and row["metric"] in FIGURES:
+                yield {
+                    "experiment": experiment,
+                    "run": run.name,
+                    "method": str((note.get("method") or {}).get("class_path", "none")).rpartition(".")[2],
+                    "labelled": bool(note.get("labelled", False)),
+                    "patients": len(note.get("patients", ())),
+                    **{name: row[name] for name in ("site", "metric", "value", "low", "high", "n")},
+                }
+
+
+def cell(row: Mapping[str, Any] | None) -> str:
+    """A figure with its ends."""
+    if row is None or not row["value"] or not math.isfinite(float(row["value"])):
+        return "-"
+    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def table_of(rows: list[dict[str, Any]], site: str) -> Iterator[str]:
+    """Lines of Markdown: a run a line, a figure a column."""
+    found = {(row["run"], row["metric"]): row for row in rows if row["site"] == site}
+    shown = [name for name in FIGURES if any(metric == name for _, metric in found)]
+    yield "| run | patients | " + " | ".join(TITLES[name] for name in shown) + " |"
+    yield "|---" * (len(shown) + 2) + "|"
+    for run in ORDER:
+        own = [row for row in rows if row["run"] == run]
+        if own:
+            cells = [cell(found.get((run, name))) for name in shown]
+            yield f"| {run} | {own[0]['patients'] or '-'} | " + " | ".join(cells) + " |"
+
+
+def done_of(run: Path) -> str:
+    """What the method said of its work."""
+    done = (AdaptationNote.read(run) or {}).get("done", {})
+    return "; ".join(
+        f"{name.replace('_', ' ')} {f'{v:.4g}' if isinstance(v, float) else v}" for name, v in done.items()
+    )
+
+
+def section(work: Path, experiment: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Tables of one experiment."""
+    near, far = EXPERIMENTS[experiment]
+    folder = work / f"runs-{experiment}"
+    summary = json.loads((folder / "source" / "test" / "summary.json").read_text(encoding="utf-8"))
+    yield f"## {experiment}\n"
+    yield f"{summary['cases']} test examples of {summary['patients']} patients, {summary['draws']} draws.\n"
+    for site, what in ((far, "the new site"), (near, "the site of the training")):
+        n = next((row["n"] for row in rows if row["site"] == site), 0)
+        yield f"### {site}, {what} (n = {n})\n"
+        yield from table_of(rows, site)
+        yield ""
+    yield "What the methods said of their work:\n"
+    for run in ORDER:
+        if AdaptationNote.read(folder / run):
+            yield f"- {run}: {done_of(folder / run)}"
+    yield ""
+    doubt = work / f"doubt-{experiment}.csv"
+    if doubt.is_file():
+        with doubt.open(newline="", encoding="utf-8") as file:
+            found = list(csv.DictReader(file))
+        yield f"### Which doubt tells {far} from {near}\n"
+        columns = list(found[0])
+        yield "| " + " | ".join(columns) + " |"
+        yield "|---" * len(columns) + "|"
+        for row in found:
+            yield "| " + " | ".join(_short(row[name]) for name in columns) + " |"
+        yield ""
+
+
+def _short(text: str) -> str:
+    try:
+        value = float(text)
+    except ValueError:
+        return text or "-"
+    return text if value.is_integer() else f"{value:.3f}"
+
+
+def times(work: Path) -> Iterator[str]:
+    """Every command with its processor time."""
+    total = 0.0
+    for experiment in EXPERIMENTS:
+        path = work / f"runs-{experiment}" / "times.csv"
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                for command, processor, wall in csv.reader(file):
+                    total += float(processor)
+                    yield f"| {experiment} | `{command}` | {processor} | {wall} |"
+    yield f"| | all | {total:.1f} | |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("target", type=Path, nargs="?", default=HERE)
+    arguments = parser.parse_args()
+    everything: list[dict[str, Any]] = []
+    lines = [
+        "# What adaptation did",
+        "",
+        "Written by table.py; 95 % bootstrap intervals over patients. See README.md.",
+        "",
+    ]
+    for experiment in EXPERIMENTS:
+        folder = arguments.work / f"runs-{experiment}"
+        runs = [folder / name for name in ORDER if (folder / name / "results.csv").is_file()]
+        rows = [row for run in runs for row in rows_of(experiment, run)]
+        if rows:
+            lines += section(arguments.work, experiment, rows)
+        everything += rows
+    lines += ["## Processor time, s", "", "| experiment | command | processor | wall |", "|---|---|---|---|"]
+    lines += [*times(arguments.work), ""]
+    write_text(arguments.target / "results.md", "\n".join(lines))
+    write_csv(arguments.target / "results.csv", list(everything[0]), [list(row.values()) for row in everything])
+
+
+if __name__ == "__main__":
+    main()
