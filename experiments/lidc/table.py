@@ -48,11 +48,26 @@ def provenance(runs: list[RunResult]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def curve(runs: list[RunResult]) -> str:
+    """GED against training time: each row is a training of its own whose schedule ended there."""
+    lines = ["| family | processor minutes | steps | GED (V) | GED (U) | floor |", "|---|---|---|---|---|---|"]
+    rows = sorted(((r.title, processor_minutes(r.folder), r) for r in runs), key=lambda row: row[:2])
+    for title, minutes, run in rows:
+        steps = json.loads((run.folder / "training.json").read_text(encoding="utf-8"))["steps"]
+        v, u, floor = (run.figure(name) for name in ("ged_v", "ged_u", "ged_floor"))
+        between = f"{v.value:.3f} [{v.low:.3f}, {v.high:.3f}]"
+        lines.append(f"| {title} | {minutes:.0f} | {steps} | {between} | {u.value:.3f} | {floor.value:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, help="folder of run folders tested with 100 readings")
     parser.add_argument("sixteen", type=Path, help="the same tested with 16 readings")
     parser.add_argument("target", type=Path, nargs="?", default=Path(__file__).parent)
+    parser.add_argument(
+        "--other-times", type=Path, nargs="+", default=[], help="folders of shorter or longer trainings"
+    )
     arguments = parser.parse_args()
     folders = sorted(p for p in arguments.runs.iterdir() if (p / "results.csv").is_file())
     runs = ordered_by([with_matching(load_run(p), arguments.sixteen) for p in folders], "ged_v")
@@ -67,6 +82,9 @@ def main() -> None:
         f"95 % intervals over patients from {summary['bootstrap']} bootstraps.\n\n"
         f"{to_markdown(runs)}\n{provenance(runs)}"
     )
+    others = [load_run(p) for f in arguments.other_times for p in sorted(f.iterdir()) if (p / "results.csv").is_file()]
+    if others:
+        text += f"\n## GED against training time\n\n{curve([*runs, *others])}"
     notes = arguments.target / "notes.md"
     if notes.is_file():
         text += "\n" + notes.read_text(encoding="utf-8")
