@@ -75,7 +75,7 @@ class AdaptationNote:
             return None
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
-            _ = [list(one["patients"]) for one in _chain(note)]
+            _ = [sorted(one["patients"]) for one in _chain(note)]
         except (ValueError, KeyError, TypeError) as error:
             raise ProbsegError("E_PARSE", f"'{path}' is no note of an adaptation; adapt the run again") from error
         return dict(note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -89,3 +90,18 @@ def test_compare_says_by_how_much_and_how_surely(trained, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert float(rows[0]["difference"]) == pytest.approx(-0.1)
     assert not (out / "seeds.csv").exists()
+
+
+def test_adaptations_by_other_methods_are_other_models_and_their_seeds_are_not(trained):
+    def adapted(name, shift, seed, method, patients):
+        run = trained(name, shift, seed)
+        object.__setattr__(run, "family", "deterministic")
+        note = {"method": {"class_path": method}, "site": "south", "splits": ["train"], "run": "runs/north"}
+        note |= {"patients": patients, "before": None}
+        (run.folder / "adaptation.json").write_text(json.dumps(note))
+        return run
+
+    tuned = [adapted(f"t{k}", 0.01 * k, k, "FineTune", [f"p{k}"]) for k in range(2)]
+    more = adapted("m", 0.1, 2, "FineTune", ["p0", "p1"])
+    other = adapted("o", 0.2, 3, "Recalibration", ["p0"])
+    assert [len(c.runs) for c in contenders_of([*tuned, more, other])] == [2, 1, 1]
