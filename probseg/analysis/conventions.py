@@ -75,8 +75,9 @@ PROBABILISTIC_UNET_2018 = Convention(
 )
 """Prob U-Net on LIDC crops. Foreground IoU, two empty masks at distance 0, and self-pairs included.
 
-That two empty masks lie at distance 0 is taken from later papers that quote this one (inferred). The crops have four masks each, of which a reader who did not outline the lesion gives an empty one, and at least one is
-not empty. Ours leaves out a reader who is absent. That 16 readings, the most that the paper plots, are the ones to
+That two empty masks lie at distance 0 is taken from later papers that quote this one (inferred). The crops
+have four masks each, of which a reader who did not outline the lesion gives an empty one, and at least one is not
+empty. Ours leaves out a reader who is absent. That 16 readings, the most that the paper plots, are the ones to
 compare with is inferred: its code for LIDC is not released.
 """
 
