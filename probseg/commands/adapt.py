@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probseg.adaptation import AdaptationNote
 from probseg.commands.assignments import assignments
 from probseg.errors import ProbsegError, warn
 from probseg.records import SPLITS
@@ -103,8 +104,6 @@ def _require_alike(model: SegmentationModule, dataset: Dataset, site: str) -> No
 
 def _warn_of_known_site(run: Path, given: Mapping[str, Any], root: str, site: str) -> None:
     """A model that was trained on the site has nothing to be adapted to; a run of an earlier adapt goes on."""
-    from probseg.adaptation import AdaptationNote
-
     data = given["data"]
     roots = data.get("root") if isinstance(data.get("root"), list) else [data.get("root")]
     if AdaptationNote.read(run) is None and root in roots and site in (data.get("sites") or [site]):
@@ -132,8 +131,8 @@ def _note(
     records: Sequence[CaseRecord],
     checkpoint: Path,
     done: Mapping[str, Any],
-) -> Any:
-    from probseg.adaptation import AdaptationNote
+) -> AdaptationNote:
+    """What the new run says of itself."""
     from probseg.adapting.site_data import patients_of
     from probseg.io.digest import file_sha256
 
@@ -156,7 +155,7 @@ def _note(
     )
 
 
-def _tell(args: argparse.Namespace, note: Any, steps: int, written: Path) -> None:
+def _tell(args: argparse.Namespace, note: AdaptationNote, steps: int, written: Path) -> None:
     kind = "labelled" if note.labelled else "unlabelled"
     print(
         f"{args.method}: {len(note.patients)} patients ({len(note.cases)} {kind} cases) of site '{args.site}' from "
