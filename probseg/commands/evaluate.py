@@ -77,11 +77,12 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print the headline figures, and write the tables."""
     from probseg.commands.agreement_printing import clean
     from probseg.evaluation import gather, measure_cases
+    from probseg.io.out_folder import check_out
     from probseg.io.predicted import predictions_of, read_json
     from probseg.manifest import open_dataset
     from probseg.progress import followed
 
-    _check_out(args.out, args.overwrite)
+    check_out(args.out, args.overwrite)
     settings = _settings(args)
     whole = open_dataset(args.dataset)
     predictions = predictions_of(args.predictions, whole)
@@ -180,13 +181,6 @@ def _cell(value: float, low: float, high: float) -> str:
         return "-"
     shown = [f"{v:.3f}" if abs(v) < 100 else f"{v:.0f}" for v in (value, low, high)]
     return shown[0] if low != low else f"{shown[0]} [{shown[1]}, {shown[2]}]"
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise ProbsegError("E_OUTPUT_EXISTS", f"--out '{out}' is a file; give a folder")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise ProbsegError("E_OUTPUT_EXISTS", f"'{out}' is not empty; add --overwrite or choose another --out")
 
 
 def _write(report: EvaluationReport, out: Path) -> list[str]:

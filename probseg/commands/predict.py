@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     """Predict every scan; 0 when all went well, 2 when some could not be predicted."""
     _check_arguments(args)
     from probseg.inference import PredictionWriter, ScanPredictor, scans_of
-    from probseg.inference.writer import check_out, file_sha256
+    from probseg.inference.writer import file_sha256
+    from probseg.io.out_folder import check_out
     from probseg.models import load_model
     from probseg.models.calibration import use_calibration
     from probseg.models.checkpoints import best_checkpoint

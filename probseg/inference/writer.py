@@ -26,10 +26,11 @@ from probseg.inference.volumes import VOLUME_COLUMNS, volume_rows
 from probseg.io import nifti
 from probseg.io.atomic import write_bytes, write_text
 from probseg.io.digest import file_sha256
+from probseg.io.out_folder import check_out
 from probseg.io.tables import write_csv
 from probseg.records import check_case_id
 
-__all__ = ["PredictionWriter", "check_out", "file_sha256", "image_sha256", "voxel_grid"]
+__all__ = ["PredictionWriter", "file_sha256", "image_sha256", "voxel_grid"]
 
 _FILES = (
     "mode.nii.gz",
@@ -40,14 +41,6 @@ _FILES = (
     "summary.json",
 )
 _RUN_FILES = ("volumes.csv", "manifest.json")
-
-
-def check_out(out: Path, overwrite: bool) -> None:
-    """Refuse an output folder that holds something, unless it may be overwritten: E_OUTPUT_EXISTS."""
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise ProbsegError("E_OUTPUT_EXISTS", f"--out '{out}' is a file or a link; give a folder")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise ProbsegError("E_OUTPUT_EXISTS", f"'{out}' is not empty; add --overwrite or choose another --out")
 
 
 def _remove_results(out: Path) -> None:

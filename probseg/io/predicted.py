@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from probseg.case import Geometry
 from probseg.errors import ProbsegError
+from probseg.io.digest import file_sha256
 from probseg.io.guard import file_size
 from probseg.io.volumes import read_mask
 from probseg.labels import LabelSet
@@ -58,11 +58,8 @@ class PredictedCase:
 def check_digest(path: Path, sha256: str, what: str) -> None:
     """E_CORRUPT where a file is not the one that a manifest lists; ``what`` names it."""
     file_size(path)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise ProbsegError(
-                "E_CORRUPT", f"{what} ('{path}') is not the file that manifest.json lists; predict it again"
-            )
+    if file_sha256(path) != sha256:
+        raise ProbsegError("E_CORRUPT", f"{what} ('{path}') is not the file that manifest.json lists; predict it again")
 
 
 def open_predictions(folder: str | Path, labels: LabelSet) -> dict[str, PredictedCase]:
