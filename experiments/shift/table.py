@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from probseg.adaptation import AdaptationNote
+from probseg.analysis.paired import paired_difference
 from probseg.io.atomic import write_text
 from probseg.io.tables import write_csv
 
@@ -50,6 +51,33 @@ def rows_of(experiment: str, run: Path) -> Iterator[dict[str, Any]]:
                 }
 
 
+def differences(folder: Path, runs: list[Path], site: str) -> Iterator[str]:
+    """Lines of Markdown: each run less the source, case by case, with the interval over patients."""
+    source = cases_of(folder / "source", site)
+    shown = [name for name in FIGURES if name != "ece" and name in source[0]]  # ECE is of all cases together
+    yield "| run | " + " | ".join(TITLES[name] for name in shown) + " |"
+    yield "|---" * (len(shown) + 1) + "|"
+    for run in runs:
+        if run.name != "source":
+            own = {row["case_id"]: row for row in cases_of(run, site)}
+            cells = [difference(source, own, name) for name in shown]
+            yield f"| {run.name} | " + " | ".join(cells) + " |"
+
+
+def cases_of(run: Path, site: str) -> list[dict[str, str]]:
+    """The rows of ``test/cases.csv`` of one site."""
+    with (run / "test" / "cases.csv").open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["site"] == site]
+
+
+def difference(source: list[dict[str, str]], own: Mapping[str, Mapping[str, str]], name: str) -> str:
+    """Own less the source's; bold where the interval excludes 0."""
+    pairs = [(float(own[row["case_id"]][name] or "nan"), float(row[name] or "nan")) for row in source]
+    found = paired_difference(*zip(*pairs, strict=True), [row["patient_id"] for row in source]).interval
+    text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+
+
 def cell(row: Mapping[str, Any] | None) -> str:
     """A figure with its ends."""
     if row is None or not row["value"] or not math.isfinite(float(row["value"])):
@@ -79,7 +107,7 @@ def done_of(run: Path) -> str:
     )
 
 
-def section(work: Path, experiment: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+def section(work: Path, experiment: str, runs: list[Path], rows: list[dict[str, Any]]) -> Iterator[str]:
     """Tables of one experiment."""
     near, far = EXPERIMENTS[experiment]
     folder = work / f"runs-{experiment}"
@@ -90,6 +118,8 @@ def section(work: Path, experiment: str, rows: list[dict[str, Any]]) -> Iterator
         n = next((row["n"] for row in rows if row["site"] == site), 0)
         yield f"### {site}, {what} (n = {n})\n"
         yield from table_of(rows, site)
+        yield "\nLess `source`, on the same cases; bold where the interval excludes 0:\n"
+        yield from differences(folder, runs, site)
         yield ""
     yield "What the methods said of their work:\n"
     for run in ORDER:
@@ -147,7 +177,7 @@ def main() -> None:
         runs = [folder / name for name in ORDER if (folder / name / "results.csv").is_file()]
         rows = [row for run in runs for row in rows_of(experiment, run)]
         if rows:
-            lines += section(arguments.work, experiment, rows)
+            lines += section(arguments.work, experiment, runs, rows)
         everything += rows
     lines += ["## Processor time, s", "", "| experiment | command | processor | wall |", "|---|---|---|---|"]
     lines += [*times(arguments.work), ""]
