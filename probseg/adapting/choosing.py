@@ -9,10 +9,17 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from probseg.adapting.entropy_minimisation import EntropyMinimisation
+from probseg.adapting.fine_tune import FineTune
 from probseg.adapting.method import AdaptationMethod
+from probseg.adapting.normalisation_statistics import NormalisationStatistics
+from probseg.adapting.recalibration import Recalibration
 from probseg.errors import ProbsegError
 
 __all__ = ["build_method"]
+
+# A short name is looked for among classes that are imported.
+_OWN = (EntropyMinimisation, FineTune, NormalisationStatistics, Recalibration)
 
 
 def build_method(name: str, settings: Mapping[str, Any]) -> tuple[AdaptationMethod, dict[str, Any]]:
@@ -25,8 +32,6 @@ def build_method(name: str, settings: Mapping[str, Any]) -> tuple[AdaptationMeth
     Raises:
         ProbsegError: E_SCHEMA where there is no such class or it refuses its settings.
     """
-    import probseg.adapting  # noqa: F401  # a short name is looked for among classes that are imported
-
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(AdaptationMethod, "method")
     try:
@@ -43,7 +48,7 @@ def build_method(name: str, settings: Mapping[str, Any]) -> tuple[AdaptationMeth
 
 def _fault(name: str, settings: Mapping[str, Any]) -> str:
     """Whether it is the name or the settings."""
-    known = sorted(kind.__name__ for kind in AdaptationMethod.__subclasses__())
+    known = [kind.__name__ for kind in _OWN]
     if name.rpartition(".")[2] in known:
         return f"does not take --set {' '.join(f'{k}={v}' for k, v in settings.items())}; see its docstring"
     return f"names no class; the methods are {', '.join(known)}, or a class path"
