@@ -76,10 +76,10 @@ def test_a_key_that_comes_twice_is_named_with_its_line(read):
 def test_too_much(read):
     with pytest.raises(ProbsegError, match="E_TOO_LARGE"):
         read("#" * (2**20 + 1))
-    start = time.monotonic()
+    start = time.process_time()  # others' work on the machine does not count
     with pytest.raises(ProbsegError, match=r"E_PARSE: .* beyond 100000 values"):
         read("[" + "0," * 110_000 + "]")
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 texts = st.text("abe1-.: #'\u00e9", max_size=6)

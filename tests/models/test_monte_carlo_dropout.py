@@ -28,10 +28,12 @@ def model() -> MonteCarloDropout:
 def test_only_dropout_wakes_and_everything_is_as_before(model):
     before = {k: v.clone() for k, v in model.state_dict().items()}
     modes = {name: module.training for name, module in model.named_modules()}
+    hooks = {name: list(module._forward_hooks) for name, module in model.named_modules()}
     model(torch.rand(2, 1, 8, 8), Draws(3))
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert {name: module.training for name, module in model.named_modules()} == modes
-    assert not any(module._forward_hooks for module in model.modules())
+    assert {name: list(module._forward_hooks) for name, module in model.named_modules()} == hooks
+    assert not any(module._forward_hooks for module in model.network.modules())
     model.network.train()
     with pytest.raises(RuntimeError), channels_dropped(model.network, Draws(), 0):
         assert not any(m.training for m in model.network.modules() if isinstance(m, nn.Dropout2d))
