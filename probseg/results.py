@@ -18,6 +18,7 @@ from probseg.batch import Batch, Example, collate
 from probseg.data.examples import Examples
 from probseg.data.sources import Entry
 from probseg.distribution import SegmentationDistribution
+from probseg.evaluation.held_out import UNDEFINED_FOR_A_MASK
 from probseg.io.atomic import replacing, write_text
 from probseg.io.tables import write_csv
 from probseg.metrics import Evaluation
@@ -27,7 +28,7 @@ __all__ = ["BOOTSTRAP_SAMPLES", "evaluate_raters", "example_positions", "write_e
 
 BOOTSTRAP_SAMPLES = 1000
 _SURE = 60.0  # a logit at which float32 probabilities are 0 and 1
-_UNDEFINED_FOR_A_MASK = ("ged_u", "nll", "nll_image", "log_likelihood", "diversity", "ncc")
+_UNDEFINED_FOR_A_MASK = (*UNDEFINED_FOR_A_MASK, "log_likelihood", "ncc")
 
 
 def write_results(

@@ -7,20 +7,21 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Figure", "as_pairs", "ratio_of"]
+__all__ = ["Figure", "as_pairs", "ratio", "ratio_of"]
 
 Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Summed statistics ``(..., k)`` to figures ``(...)``, NaN where undefined."""
 
 
+def ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """First of two sums over the second, ``(..., 2)`` to ``(...)``; NaN where the second is 0."""
+    top, bottom = sums[..., 0], sums[..., 1]
+    return np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=bottom != 0)
+
+
 def ratio_of(column: int) -> Figure:
     """The figure ``sums[column] / sums[column + 1]``: a mean kept as a sum and a count."""
-
-    def figure(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        top, count = sums[..., column], sums[..., column + 1]
-        return np.divide(top, count, out=np.full(np.shape(count), np.nan), where=count != 0)
-
-    return figure
+    return lambda sums: ratio(sums[..., column : column + 2])
 
 
 def as_pairs(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ Slices of one scan and scans of one patient resemble each other; an interval tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
+from probseg.analysis.additive import Figure, ratio
 from probseg.errors import ProbsegError
 
 __all__ = [
-    "Figure",
     "Interval",
     "Method",
     "bca_levels",
@@ -25,11 +25,9 @@ __all__ = [
     "bootstrap_columns",
     "bootstrap_mean",
     "patient_weights",
-    "ratio",
 ]
 
 Method = Literal["percentile", "bca"]
-Figure = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _BLOCK = 256  # figures at a time, so that a thousand samples of them stay within some MB
 
@@ -48,12 +46,6 @@ class Interval:
     low: float
     high: float
     n: int
-
-
-def ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """First of two sums over the second, ``(..., 2)`` to ``(...)``; NaN where the second is 0."""
-    top, bottom = sums[..., 0], sums[..., 1]
-    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom != 0)
 
 
 def patient_weights(num_patients: int, samples: int, seed: int) -> NDArray[np.float64]:

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Interval, bootstrap_columns, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval, bootstrap_columns
 from probseg.analysis.case_agreement import TOLERANCES_MM
 from probseg.analysis.held_out import Better, HeldOut, kinds_of_figure
 from probseg.errors import ProbsegError

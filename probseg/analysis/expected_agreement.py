@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from probseg.analysis.bootstrap import Interval, bootstrap, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval, bootstrap
 from probseg.analysis.rank_correlation import weighted_spearman
 from probseg.analysis.weighted_bootstrap import bootstrap_weighted
 

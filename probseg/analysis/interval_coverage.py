@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from probseg.analysis.bootstrap import Interval, bootstrap, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval, bootstrap
 from probseg.analysis.known import mean_of_known
 
 __all__ = ["IntervalCoverage", "coverage_band", "interval_coverage"]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Interval, bootstrap_columns, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval, bootstrap_columns
 
 __all__ = ["Over"]
 

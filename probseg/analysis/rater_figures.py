@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Interval, bootstrap_columns, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval, bootstrap_columns
 from probseg.analysis.case_agreement import CaseStatistics
 from probseg.analysis.consensus import HITS, ConsensusCounts, dice_of_hits
 from probseg.analysis.patterns import PatternTable

@@ -22,6 +22,7 @@ __all__ = [
     "foreground",
     "union_box",
     "union_region",
+    "usual_region",
 ]
 
 MARGIN_MM = 5.0
@@ -154,3 +155,24 @@ def union_region(
         ``space`` booleans; nothing is true when nobody drew anything.
     """
     return dilated(foreground(masks, num_classes, rated) | (prediction > 0), spacing_mm)
+
+
+def usual_region(
+    probabilities: NDArray,
+    masks: NDArray,
+    region: NDArray | None = None,
+    rated: NDArray | None = None,
+    spacing_mm: Sequence[float] | None = None,
+) -> NDArray[np.bool_]:
+    """The region that was asked for, else `union_region` of the raters and the most probable class.
+
+    Args:
+        probabilities: ``(classes, *space)``.
+        masks: as in `union_region`.
+        region: ``space`` booleans; None for the usual.
+        rated: as in `union_region`.
+        spacing_mm: as in `union_region`.
+    """
+    if region is not None:
+        return region
+    return union_region(masks, probabilities.argmax(axis=0), len(probabilities), rated, spacing_mm)

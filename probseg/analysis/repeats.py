@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Interval, bootstrap, bootstrap_mean, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval, bootstrap, bootstrap_mean
 from probseg.analysis.case_agreement import CaseStatistics
 from probseg.analysis.known import mean_known
 from probseg.case import Case

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Interval, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval
 from probseg.analysis.case_agreement import PairStatistics, PairTables
 from probseg.analysis.over_cases import Over
 

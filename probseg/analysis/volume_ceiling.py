@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Figure, bootstrap
+from probseg.analysis.additive import Figure
+from probseg.analysis.bootstrap import bootstrap
 from probseg.analysis.case_agreement import PREDICTION
 from probseg.analysis.ceiling import ANYBODY, Ceiling, verdict
 from probseg.analysis.drawn_volumes import DrawnVolumes

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Interval, bootstrap_columns, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import Interval, bootstrap_columns
 from probseg.analysis.known import mean_of_known
 from probseg.analysis.volume_intervals import LEVELS, volume_intervals
 from probseg.analysis.volumes import crps

@@ -122,11 +122,13 @@ def _chosen(args: argparse.Namespace, whole: Dataset, predictions: dict[str, Pre
         print(f"{missing} of {len(dataset.records)} cases have no prediction and are left out")
     seen = sum(r.split in ("train", "validation") for r in chosen)
     if seen:
-        warn("W_SEEN_CASES", f"{seen} of {len(chosen)} cases are of the splits train or validation; figures on cases "
-             "that a model was made with say little of others")  # fmt: skip
-    if chosen and not any(len(p.files) and "readings.nii.gz" in dict(p.files) for p in predictions.values()):
-        warn("W_NO_READINGS", "the predictions hold no readings, so distances between readings and raters stay empty "
-             "unless the model has a single draw; predict with --readings 16")  # fmt: skip
+        rest = "figures on cases that a model was made with say little of others"
+        warn("W_SEEN_CASES", f"{seen} of {len(chosen)} cases are of the splits train or validation; {rest}")
+    several = [predictions[r.case_id] for r in chosen if predictions[r.case_id].num_draws > 1]
+    bare = sum("readings.nii.gz" not in dict(p.files) for p in several)
+    if bare:
+        rest = "the distance of their readings to the raters stays empty; predict with --readings 16"
+        warn("W_NO_READINGS", f"{bare} of {len(chosen)} predictions hold no readings, so {rest}")
     return dataset
 
 
@@ -143,7 +145,8 @@ def _calibration(
 ) -> Dataset:
     """The predicted cases of the calibration split, where these are not what is measured; else none."""
     measured = {r.split for r in chosen.records if r.case_id in predictions}
-    records = tuple(r for r in whole.records if r.split == "calibration" and r.case_id in predictions)
+    of_site = [r for r in whole.records if args.site is None or r.site in args.site]
+    records = tuple(r for r in of_site if r.split == "calibration" and r.case_id in predictions)
     if "calibration" in measured or not records:
         if args.level is not None:
             raise ProbsegError(

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.additive import Figure
-from probseg.analysis.bootstrap import ratio
+from probseg.analysis.additive import Figure, ratio
 from probseg.analysis.calibration import (
     CalibrationSums,
     calibration_counts,

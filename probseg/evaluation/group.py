@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.additive import Figure
-from probseg.analysis.bootstrap import Interval, bootstrap, ratio
+from probseg.analysis.additive import Figure, ratio
+from probseg.analysis.bootstrap import Interval, bootstrap
 from probseg.evaluation.case import EvaluatedCase
 from probseg.labels import LabelSet
 

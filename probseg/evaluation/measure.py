@@ -20,10 +20,10 @@ from probseg.evaluation.promises import CasePromises, case_promises
 from probseg.evaluation.ranking import CaseScores, case_scores
 from probseg.evaluation.volumes import PredictedVolumes
 from probseg.io.predicted import PredictedCase
-from probseg.io.predicted_distribution import PredictedDistribution, read_distribution
+from probseg.io.predicted_distribution import read_distribution
 from probseg.labels import LabelSet
 from probseg.parallel import spread
-from probseg.records import CaseRecord, Dataset, DatasetInfo
+from probseg.records import CaseRecord, Dataset
 
 __all__ = ["GROUPS", "CaseEvaluation", "evaluate_case", "groups_of", "measure_cases"]
 
@@ -111,7 +111,7 @@ def measure_cases(
     items: Iterable[tuple[CaseRecord, PredictedCase]] = (
         (record, predictions[record.case_id]) for record in dataset.records if record.case_id in predictions
     )
-    return spread(_Task(replace(dataset, records=()), dataset.info), items, jobs)
+    return spread(_Task(replace(dataset, records=())), items, jobs)
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,11 @@ class _Task:
     """Measures one case; goes to other processes."""
 
     dataset: Dataset
-    info: DatasetInfo
 
     def __call__(self, record: CaseRecord, predicted: PredictedCase) -> CaseEvaluation:
+        info = self.dataset.info
         with gathered_warnings() as gathered:
-            case, _ = separate_repeats(self.dataset.load(record), dict(self.info.repeats))
-            prediction: PredictedDistribution = read_distribution(predicted, case.geometry, self.info.labels)
-            found = evaluate_case(EvaluatedCase.of(case, prediction, self.info.labels), self.info.stable_raters)
+            case, _ = separate_repeats(self.dataset.load(record), dict(info.repeats))
+            prediction = read_distribution(predicted, case.geometry, info.labels)
+            found = evaluate_case(EvaluatedCase.of(case, prediction, info.labels), info.stable_raters)
         return replace(found, warned=tuple((w.code, w.message) for w in gathered))

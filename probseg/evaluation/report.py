@@ -21,7 +21,7 @@ from probseg.evaluation.measure import CaseEvaluation, groups_of
 from probseg.evaluation.promises import Patients, Promises, promised
 from probseg.evaluation.ranking import Ranking, rank
 from probseg.evaluation.settings import EvaluationSettings
-from probseg.evaluation.tables import RATERS, Finding, case_table, reliability_table, result_table
+from probseg.evaluation.tables import RATERS, Finding, case_table, parts_of, reliability_table, result_table
 from probseg.family import family_name
 from probseg.records import DatasetInfo
 
@@ -34,18 +34,16 @@ class EvaluationReport:
 
     Attributes:
         info: the dataset.
-        family: of the model, as tables name it.
+        model: class path of the model that predicted, or any name.
         cases: what each case contributed, in order.
         settings: how it was measured.
-        class_path: of the model, where the predictions say.
         calibration: cases of the calibration split, on which promises are fitted; may be none.
     """
 
     info: DatasetInfo
-    family: str
+    model: str
     cases: tuple[CaseEvaluation, ...]
     settings: EvaluationSettings
-    class_path: str = ""
     calibration: tuple[CaseEvaluation, ...] = ()
 
     @cached_property
@@ -56,11 +54,13 @@ class EvaluationReport:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The model, then the raters in its place; of all cases, then of every site where there are several."""
-        sites = sorted({case.site for case in self.cases} - {""})
-        parts = ["", *(sites if len({case.site for case in self.cases}) > 1 else [])]
-        return tuple(
-            finding for family in (self.family, RATERS) for site in parts for finding in self._findings(family, site)
-        )
+        families, parts = (self.family, RATERS), parts_of(self.cases)
+        return tuple(finding for family in families for site in parts for finding in self._findings(family, site))
+
+    @property
+    def family(self) -> str:
+        """The model's family, as tables name it."""
+        return family_name(self.model)
 
     @cached_property
     def ranking(self) -> Ranking:
@@ -135,17 +135,13 @@ class EvaluationReport:
         return {
             "dataset": self.info.to_dict(),
             "family": self.family,
-            "class_path": self.class_path,
+            "class_path": self.model,
             "cases": len(self.cases),
             "raters_max": max(c.num_raters for c in self.cases),
             "patients": len({c.patient_id for c in self.cases}),
             "readings": sorted({c.num_readings for c in self.cases}),
             "settings": {**plain(self.settings), "bootstrap_unit": "patient"},
-            "figures": [
-                {"family": f.family, "metric": f.name.metric, "class": f.name.structure, "site": f.site,
-                 **plain(f.interval)}
-                for f in self.findings
-            ],
+            "figures": [f.to_dict() for f in self.findings],
             "ranking": {
                 "scores": plain(self.ranking.failures),
                 "expected_agreement": plain(self.ranking.agreement),
@@ -154,7 +150,7 @@ class EvaluationReport:
             },
             "promises": None if self.promises is None else self.promises.to_dict(),
             "sentences": self.sentences(),
-        }  # fmt: skip
+        }
 
 
 def gather(
@@ -185,4 +181,4 @@ def gather(
             "E_PATIENT_LEAK",
             f"patient '{shared[0]}' has cases in the calibration split and among those measured; split by patient",
         )
-    return EvaluationReport(info, family_name(model), found, settings or EvaluationSettings(), model, fitted)
+    return EvaluationReport(info, model, found, settings or EvaluationSettings(), fitted)

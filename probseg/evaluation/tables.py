@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.bootstrap import Interval
 from probseg.analysis.calibration import reliability_curve
-from probseg.analysis.tables import Table
+from probseg.analysis.tables import Table, plain
 from probseg.evaluation.calibration import RaterCalibration
 from probseg.evaluation.group import FigureGroup, FigureName
 from probseg.evaluation.measure import CaseEvaluation
 from probseg.labels import LabelSet
 
-__all__ = ["RATERS", "Finding", "case_table", "reliability_table", "result_table"]
+__all__ = ["RATERS", "Finding", "case_table", "parts_of", "reliability_table", "result_table"]
 
 RATERS = "raters"
 """The family under which the raters themselves stand in tables."""
+
+
+def parts_of(cases: Sequence[CaseEvaluation]) -> list[str]:
+    """An empty name for all cases, then every named site where cases come from several."""
+    sites = {case.site for case in cases}
+    return ["", *(sorted(sites - {""}) if len(sites) > 1 else [])]
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,11 @@ class Finding:
     name: FigureName
     site: str
     interval: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, null where undefined."""
+        names = {"family": self.family, "metric": self.name.metric, "class": self.name.structure, "site": self.site}
+        return names | plain(self.interval)
 
 
 def result_table(findings: Sequence[Finding]) -> Table:
@@ -73,9 +85,8 @@ def reliability_table(
     all of them.
     """
     place, group = next((k, g) for k, g in enumerate(groups) if isinstance(g, RaterCalibration))
-    sites = sorted({c.site for c in cases} - {""})
     named: list[tuple[tuple[str, str, str, str], NDArray]] = []
-    for site in ["", *(sites if len({c.site for c in cases}) > 1 else [])]:
+    for site in parts_of(cases):
         curves = group.reliability(np.sum([c.sums[place] for c in cases if not site or c.site == site], axis=0))
         named += [(("region", site, "", ""), curves.region), (("image", site, "", ""), curves.image)]
         named += [(("region", site, "", n), own) for n, own in zip(labels.names, curves.classes, strict=True)]

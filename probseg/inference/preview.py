@@ -14,7 +14,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from probseg.inference.scan import MAPS, ScanPrediction
+from probseg.inference.scan import ScanPrediction
+from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 from probseg.labels import LabelSet
 from probseg.records import DatasetInfo
 
@@ -66,7 +67,7 @@ def preview_figure(prediction: ScanPrediction, info: DatasetInfo) -> Figure:
     probability = _map(axes[0, 3], foreground, "probability of foreground", "cividis", 1.0, aspect)
     figure.colorbar(probability, cax=axes[0, 4])
     top = max(float(cut(prediction.entropy).max()), 1e-6)
-    for place, name in zip(axes[1], MAPS, strict=False):
+    for place, name in zip(axes[1], UNCERTAINTY_MAPS, strict=False):
         drawn = _map(place, cut(getattr(prediction, name)), _TITLES[name], "magma", top, aspect)
     figure.colorbar(drawn, cax=axes[1, 4]).set_label("nats")
     where = "" if prediction.entropy.ndim == 2 else f", slice {k + 1} of {len(prediction.entropy)}"

@@ -16,13 +16,11 @@ from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.inference.sliding import Predict, Slab, slice_by_slice, sliding_window
 from probseg.inference.volumes import StructureVolume, structure_volumes
+from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 from probseg.labels import LabelSet
 from probseg.models import SegmentationModule
 
-__all__ = ["MAPS", "ScanPrediction", "predict_scan", "space_axes"]
-
-MAPS = ("entropy", "epistemic", "ambiguity", "noise")
-"""The maps in nats; the first is the sum of the other three."""
+__all__ = ["ScanPrediction", "predict_scan", "space_axes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +145,7 @@ class _Reduction:
     def __init__(self, classes: int, space: tuple[int, ...], readings: int) -> None:
         self.mean = np.empty((classes, *space), dtype=np.float32)
         self.mode = np.empty(space, dtype=np.uint8)
-        self.maps = {name: np.empty(space, dtype=np.float32) for name in MAPS}
+        self.maps = {name: np.empty(space, dtype=np.float32) for name in UNCERTAINTY_MAPS}
         self.readings = np.empty((readings, *space), dtype=np.uint8)
         self.counts: NDArray[np.int64] | None = None
         self.expected: NDArray[np.float64] | None = None
@@ -162,7 +160,7 @@ class _Reduction:
         maps = distribution.maps().cpu()
         self.mean[:, part] = maps.mean.transpose(0, 1).numpy()
         self.mode[part] = maps.mode.numpy()
-        for name in MAPS:
+        for name in UNCERTAINTY_MAPS:
             self.maps[name][part] = getattr(maps, name).numpy()
         labels = distribution.readings()  # (draws, slices, rows, columns)
         counts = torch.stack([(labels == c).flatten(1).sum(dim=1) for c in range(distribution.num_classes)], dim=1)

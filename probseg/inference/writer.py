@@ -21,12 +21,13 @@ from probseg.errors import ProbsegError, warn
 from probseg.inference.inputs import ScanFailure
 from probseg.inference.predictor import ScanPredictor
 from probseg.inference.preview import preview_png
-from probseg.inference.scan import MAPS, ScanPrediction
+from probseg.inference.scan import ScanPrediction
 from probseg.inference.volumes import VOLUME_COLUMNS, volume_rows
 from probseg.io import nifti
 from probseg.io.atomic import write_bytes, write_text
 from probseg.io.digest import file_sha256
 from probseg.io.out_folder import check_out
+from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 from probseg.io.tables import write_csv
 from probseg.records import check_case_id
 
@@ -35,7 +36,7 @@ __all__ = ["PredictionWriter", "file_sha256", "image_sha256", "voxel_grid"]
 _FILES = (
     "mode.nii.gz",
     "probability.nii.gz",
-    *(f"{name}.nii.gz" for name in MAPS),
+    *(f"{name}.nii.gz" for name in UNCERTAINTY_MAPS),
     "readings.nii.gz",
     "preview.png",
     "summary.json",
@@ -151,7 +152,7 @@ def _write_scan(folder: Path, prediction: ScanPrediction, predictor: ScanPredict
 
     write("mode", prediction.labels.decode(prediction.mode))
     write("probability", prediction.mean)
-    for name in MAPS:
+    for name in UNCERTAINTY_MAPS:
         write(name, getattr(prediction, name))
     if len(prediction.readings):
         write("readings", prediction.labels.decode(prediction.readings))
@@ -181,7 +182,7 @@ def _summary(prediction: ScanPrediction, predictor: ScanPredictor) -> dict[str, 
     case, labels = prediction.case, prediction.labels
     inside = prediction.mode > 0
     uncertainty = {}
-    for name in MAPS:
+    for name in UNCERTAINTY_MAPS:
         values = getattr(prediction, name)
         found = float(values[inside].mean(dtype=np.float64)) if inside.any() else None
         uncertainty[name] = {"scan": float(values.mean(dtype=np.float64)), "foreground": found}

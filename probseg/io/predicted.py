@@ -35,6 +35,7 @@ class PredictedCase:
         sha256: of that file, as the run's manifest has it.
         entropy_voxels: entropy of the mean distribution summed over the voxels, nats.
         files: name and SHA-256 of every file of the case in the run's manifest.
+        num_draws: that the model took; 0 where the run does not say.
     """
 
     case_id: str
@@ -42,6 +43,7 @@ class PredictedCase:
     sha256: str
     entropy_voxels: float
     files: tuple[tuple[str, str], ...] = ()
+    num_draws: int = 0
 
     def read(self, geometry: Geometry, labels: LabelSet) -> NDArray[np.uint8]:
         """Dense labels on the grid of the case.
@@ -112,9 +114,10 @@ def _predicted(folder: Path, case_id: str, files: Mapping[str, str], labels: Lab
         _check_classes(summary["classes"], labels, path)
         mean = float(summary["uncertainty_nats"]["entropy"]["scan"])
         voxels = math.prod(int(n) for n in summary["shape"])
+        num_draws = int(summary.get("draws", 0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProbsegError("E_SCHEMA", f"'{path}' is not what probseg predict writes: {error!r}") from error
-    return PredictedCase(case_id, folder / _MODE, files[_MODE], mean * voxels, tuple(files.items()))
+    return PredictedCase(case_id, folder / _MODE, files[_MODE], mean * voxels, tuple(files.items()), num_draws)
 
 
 def _check_classes(classes: Mapping[str, int], labels: LabelSet, path: Path) -> None:

@@ -33,8 +33,8 @@ class PredictedDistribution:
         readings: ``(readings, *space)`` dense labels; none where ``probseg predict --readings`` was not given.
         maps: the four of `UNCERTAINTY_MAPS`, each ``space`` float32, nats.
         num_draws: draws that the mean was taken over.
-        draws_ml: ``(draws, structures)`` mL in the order of ``labels.structures``; NaN where the model does not know
-            the class or group, or the size of a voxel is not known.
+        draws_ml: ``(draws, structures)`` mL in the order of ``labels.structures``; 0 for a class that the model does
+            not know, NaN where the size of a voxel is not known.
     """
 
     mean: NDArray[np.float32]
@@ -72,9 +72,11 @@ def read_distribution(predicted: PredictedCase, geometry: Geometry, labels: Labe
         names = [str(name) for name in summary["classes"]]
         num_draws = int(summary["draws"])
         volumes = {str(v["class"]): [_number(ml) for ml in v["draws_ml"]] for v in summary["volumes"]}
+        if any(len(ml) != num_draws for ml in volumes.values()):
+            raise ValueError(f"volumes must be of {num_draws} draws")
     except (KeyError, TypeError, ValueError) as error:
         raise ProbsegError("E_SCHEMA", f"{what}: summary.json is not what probseg predict writes: {error!r}") from error
-    given = read_map(checked("probability.nii.gz"), geometry, what)
+    mean = _in_classes_of(labels, read_map(checked("probability.nii.gz"), geometry, what), names, what)
     mode = labels.encode(read_mask(checked("mode.nii.gz"), geometry, what), what)
     readings = np.zeros((0, *geometry.shape), dtype=np.uint8)
     if "readings.nii.gz" in digests:
@@ -82,7 +84,7 @@ def read_distribution(predicted: PredictedCase, geometry: Geometry, labels: Labe
         values = values[None] if values.ndim == geometry.dimensions else values  # of one reading the axis is lost
         readings = np.stack([labels.encode(reading, what) for reading in values])
     return PredictedDistribution(
-        _in_classes_of(labels, given, names, what),
+        mean,
         mode,
         readings,
         {name: read_map(checked(f"{name}.nii.gz"), geometry, what) for name in UNCERTAINTY_MAPS},
@@ -114,5 +116,8 @@ def _in_classes_of(
 
 
 def _draws_ml(labels: LabelSet, volumes: Mapping[str, Sequence[float]], num_draws: int) -> NDArray[np.float64]:
-    unknown = [math.nan] * num_draws
-    return np.array([volumes.get(name, unknown) for name in labels.structures], dtype=np.float64).T
+    """A group is the sum of its classes here, for the model's own group of this name may have others."""
+    known = not np.isnan([ml for draws in volumes.values() for ml in draws]).any()
+    nothing = [0.0 if known else math.nan] * num_draws
+    leaves = np.array([nothing, *(volumes.get(name, nothing) for name in labels.names[1:])], dtype=np.float64)
+    return np.stack([leaves[labels.members(name)].sum(axis=0) for name in labels.structures], axis=1)

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probseg.analysis.bootstrap import Interval, bootstrap_mean
+from probseg.analysis import paired as analysis
+from probseg.analysis.bootstrap import Interval
 
 __all__ = ["CaseTable", "Estimate", "Example", "Reliability", "RunResult", "paired_difference", "titles_of"]
-
-RESAMPLES = 2000
 
 _TITLES = {
     "Deterministic": "Deterministic network",
@@ -170,5 +169,5 @@ def paired_difference(first: CaseTable, second: CaseTable, metric: str) -> Estim
     pairs = [(p, a - other[c]) for c, p, a in rows if c in other and np.isfinite(a) and np.isfinite(other[c])]
     if not pairs:
         return nothing
-    gap = bootstrap_mean([d for _, d in pairs], [p for p, _ in pairs], samples=RESAMPLES)
+    gap = analysis.paired_difference([d for _, d in pairs], [0.0] * len(pairs), [p for p, _ in pairs]).interval
     return Estimate(gap.value, gap.low, gap.high, gap.n)

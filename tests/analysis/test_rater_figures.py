@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probseg.analysis.bootstrap import bootstrap_columns, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import bootstrap_columns
 from probseg.analysis.case_agreement import CaseStatistics, case_statistics
 from probseg.analysis.consensus import against_others
 from probseg.analysis.patterns import PatternTable, vote_patterns

@@ -7,8 +7,8 @@ from probseg.analysis.detection import auroc
 from probseg.analysis.uncertainty_split import split_sentence, split_table, uncertainty_split
 from probseg.analysis.voxel_ranking import disagreement_counts
 from probseg.errors import ProbsegError
+from probseg.io.predicted_distribution import UNCERTAINTY_MAPS as MAPS
 
-MAPS = ("entropy", "epistemic", "ambiguity", "noise")
 PATIENTS = [f"p{k}" for k in range(40)]
 
 

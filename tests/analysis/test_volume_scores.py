@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probseg.analysis.bootstrap import bootstrap, bootstrap_mean, ratio
+from probseg.analysis.additive import ratio
+from probseg.analysis.bootstrap import bootstrap, bootstrap_mean
 from probseg.analysis.overlap import iou
 from probseg.analysis.volume_scores import HEADLINE_FIGURES, VOLUME_FIGURES, CaseVolumes, volume_figures
 from probseg.analysis.volume_structures import VolumeStructures

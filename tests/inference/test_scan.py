@@ -11,7 +11,8 @@ from probseg.case import Case, Geometry
 from probseg.distribution import Draws
 from probseg.errors import ProbsegError
 from probseg.inference import ScanPrediction, predict_scan
-from probseg.inference.scan import MAPS, space_axes
+from probseg.inference.scan import space_axes
+from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 from probseg.models import SegmentationModule
 
 Make = Callable[..., SegmentationModule]
@@ -19,7 +20,7 @@ FAMILIES = ("Deterministic", "MonteCarloDropout", "Ensemble", "ProbabilisticUNet
 
 
 def assert_same(a: ScanPrediction, b: ScanPrediction, atol: float = 1e-5) -> None:
-    for name in ("mean", *MAPS):
+    for name in ("mean", *UNCERTAINTY_MAPS):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=atol)
     np.testing.assert_allclose(a.draw_expected, b.draw_expected, rtol=1e-5)
     assert (a.mode != b.mode).mean() < 1e-3

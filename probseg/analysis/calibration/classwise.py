@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from probseg.analysis.calibration.blocks import finite, voxel_blocks
 from probseg.analysis.entropy import votes
-from probseg.analysis.region import union_region
+from probseg.analysis.region import usual_region
 from probseg.errors import ProbsegError
 
 __all__ = ["cell_counts", "cells_of", "classwise_calibration_error", "classwise_gaps", "equal_mass_gaps"]
@@ -149,8 +149,7 @@ def classwise_calibration_error(
     Unlike ECE it judges the probability of every class and not of the top one alone. Rater-marginal, see
     `classwise_gaps`; the arguments and what is returned are those of `calibration_error`.
     """
-    if region is None:
-        region = union_region(masks, probabilities.argmax(axis=0), len(probabilities), rated, spacing_mm)
+    region = usual_region(probabilities, masks, region, rated, spacing_mm)
     looked = None if rated is None else np.broadcast_to(rated, masks.shape)[:, region]
     hits = votes(masks[:, region], len(probabilities), looked)
     return float(classwise_gaps(probabilities[:, region], hits, hits.sum(axis=0), bins).mean())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.calibration.blocks import finite, voxel_blocks
-from probseg.analysis.region import union_region
+from probseg.analysis.region import usual_region
 
 __all__ = ["LEAST", "brier_score", "class_score_sums", "negative_log_likelihood", "score_sums"]
 
@@ -109,7 +109,7 @@ def brier_score(
     Brier (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2. Rater-marginal, see `score_sums`; the arguments
     and the region are those of `calibration_error`. NaN when the region holds no trial.
     """
-    region = _region(probabilities, masks, region, rated, spacing_mm)
+    region = usual_region(probabilities, masks, region, rated, spacing_mm)
     return _ratio(*score_sums(probabilities, masks, rated, region)[:2])
 
 
@@ -126,20 +126,8 @@ def negative_log_likelihood(
     Rater-marginal, see `score_sums`; the arguments and the region are those of `calibration_error`. NaN when the region
     holds no trial.
     """
-    region = _region(probabilities, masks, region, rated, spacing_mm)
+    region = usual_region(probabilities, masks, region, rated, spacing_mm)
     return _ratio(*score_sums(probabilities, masks, rated, region, admissible)[2:])
-
-
-def _region(
-    probabilities: NDArray,
-    masks: NDArray,
-    region: NDArray | None,
-    rated: NDArray | None,
-    spacing_mm: Sequence[float] | None,
-) -> NDArray:
-    if region is not None:
-        return region
-    return union_region(masks, probabilities.argmax(axis=0), len(probabilities), rated, spacing_mm)
 
 
 def _ratio(total: float, trials: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probseg.analysis.calibration.blocks import BLOCK, not_probable, trials_of, voxel_blocks
-from probseg.analysis.region import union_region
+from probseg.analysis.region import usual_region
 
 __all__ = [
     "calibration_counts",
@@ -185,8 +185,7 @@ def calibration_error(
     Returns:
         NaN when the region holds no trial.
     """
-    if region is None:
-        region = union_region(masks, probabilities.argmax(axis=0), len(probabilities), rated, spacing_mm)
+    region = usual_region(probabilities, masks, region, rated, spacing_mm)
     if not region.any():
         return math.nan
     return float(expected_calibration_error(calibration_counts(probabilities, masks, rated, region, bins)))
