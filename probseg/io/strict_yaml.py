@@ -16,14 +16,27 @@ from probseg.io.guard import file_size
 __all__ = ["read_yaml", "yaml_text"]
 
 _MOST_BYTES = 2**20
-_MOST_NODES = 100_000  # once every alias is followed
+_MOST_NODES = 20_000  # once every alias is followed
 _FLOAT = re.compile(
     r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)"
 )
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, for which 1e-3 is a number as in YAML 1.2 and not a text."""
+    """PyYAML's safe loader, for which 1e-3 is a number as in YAML 1.2 and not a text, and which stops in time."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As it is, but counted: it takes a minute to read what is refused afterwards."""
+        self.nodes += 1
+        if self.nodes > _MOST_NODES:
+            raise _TooManyError
+        return super().compose_node(parent, index)
+
+
+class _TooManyError(Exception):
+    pass
 
 
 class _Dumper(yaml.SafeDumper):
@@ -64,6 +77,8 @@ def read_yaml(path: str | Path, finite: bool = True) -> Any:
         data = loader.construct_document(root)
     except UnicodeDecodeError as error:
         raise ProbsegError("E_PARSE", f"'{path}' is not UTF-8 text; save it as UTF-8") from error
+    except _TooManyError:
+        raise _too_many(path) from None
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" near line {mark.line + 1}" if mark else ""
@@ -90,8 +105,12 @@ def _check_size(root: yaml.Node, path: Path) -> None:
         _check_keys(node, path)
         sizes[id(node)] = 1 + sum(sizes[id(c)] for c in _children(node))
         if sizes[id(node)] > _MOST_NODES:
-            raise ProbsegError("E_PARSE", f"'{path}' grows beyond {_MOST_NODES} values; shorten it or its aliases")
+            raise _too_many(path)
         stack.pop()
+
+
+def _too_many(path: Path) -> ProbsegError:
+    return ProbsegError("E_PARSE", f"'{path}' grows beyond {_MOST_NODES} values; shorten it or its aliases")
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:
