@@ -162,10 +162,12 @@ class Source:
     Attributes:
         path: file or folder of the image; None for a case made in memory.
         geometry: the geometry as stored, before it was turned to canonical axes.
+        series: short name of the DICOM series that was chosen, where the folder holds several.
     """
 
     path: Path | None = None
     geometry: Geometry | None = None
+    series: str | None = None
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _single(path: Path, dimensions: int, series: str | None) -> Scan:
 
     def load() -> Case:
         image, geometry, stored = io.read_image(path, dimensions, series)
-        return Case(name, name, "", image, {}, geometry, source=Source(path, stored))
+        return Case(name, name, "", image, {}, geometry, source=Source(path, stored, series))
 
     return Scan(name, load)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from probseg.io.dicom.pixels import read_pixels
 from probseg.io.dicom.slices import Slice, check_plane
 from probseg.io.guard import is_folder
 
-__all__ = ["read_series"]
+__all__ = ["SeriesSlices", "find_slices", "read_series"]
 
 # An empty file under such a name is litter of an operating system or an index, not a lost slice.
 _LITTER_NAMES = frozenset(("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version"))
@@ -49,19 +50,40 @@ def read_series(path: str | Path, series: str | None = None, single: bool = Fals
         ProbsegError: E_NO_DICOM, and the codes of `probseg.io.guard` and of this package's modules.
     """
     path = Path(path)
+    found = find_slices(path, series, single)
+    volume, codes = read_pixels(found.slices, path)
+    # only now, so that an error stands alone
+    _warn(path, found.slices, codes, found.skipped, found.duplicates)
+    return volume, found.geometry
+
+
+@dataclass(frozen=True)
+class SeriesSlices:
+    """The slices of one series in order along their normal, and the box that they make.
+
+    Attributes:
+        slices: one a plane of the volume.
+        geometry: in LPS as stored.
+        skipped: names of files in the folder that are no images.
+        duplicates: how many exact copies of slices were left out.
+    """
+
+    slices: list[Slice]
+    geometry: Geometry
+    skipped: list[str]
+    duplicates: int
+
+
+def find_slices(path: Path, series: str | None = None, single: bool = False) -> SeriesSlices:
+    """The headers of a series in order; arguments and errors are those of `read_series`, but no pixel is read."""
     slices, skipped = _read_headers(path)
     slices = choose_series(slices, path, series)
     for item in slices:
         check_plane(item)
-    duplicates = 0
     if single and len(slices) == 1:
-        geometry = single_geometry(slices[0])
-    else:
-        slices, geometry, duplicates = order_slices(slices, path)
-    volume, codes = read_pixels(slices, path)
-    # only now, so that an error stands alone
-    _warn(path, slices, codes, skipped, duplicates)
-    return volume, geometry
+        return SeriesSlices(slices, single_geometry(slices[0]), skipped, 0)
+    slices, geometry, duplicates = order_slices(slices, path)
+    return SeriesSlices(slices, geometry, skipped, duplicates)
 
 
 def _read_headers(path: Path) -> tuple[list[Slice], list[str]]:
