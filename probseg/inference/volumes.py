@@ -10,7 +10,7 @@ probability, background alone wins the voxel that is most likely opacity.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,11 +113,17 @@ def structure_volumes(
     return tuple(volumes)
 
 
-def volume_rows(case_id: str, volumes: Sequence[StructureVolume]) -> list[tuple[object, ...]]:
-    """Rows of ``volumes.csv``, one a class or group; the columns are `VOLUME_COLUMNS`."""
+def volume_rows(case_id: str, volumes: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
+    """Rows of ``volumes.csv``, one a class or group; the columns are `VOLUME_COLUMNS`.
+
+    Args:
+        case_id: of the scan.
+        volumes: as `StructureVolume.to_dict` has them, so that ``summary.json`` is enough to make the table.
+    """
     rows: list[tuple[object, ...]] = []
     for v in volumes:
-        ends = [end for level in LEVELS for end in v.interval_ml(level)]
-        readings = float(v.readings_ml.mean())
-        rows.append((case_id, v.structure, len(v.draws_ml), v.mean_ml, *ends, v.mode_ml, readings))
+        ends = [end for level in LEVELS for end in v["intervals_ml"][str(level)]]
+        known = [ml for ml in v["readings_ml"] if ml is not None]
+        readings = sum(known) / len(known) if known else None
+        rows.append((case_id, v["class"], len(v["draws_ml"]), v["mean_ml"], *ends, v["mode_ml"], readings))
     return rows

@@ -46,7 +46,8 @@ def test_one_draw_has_no_interval_and_no_voxel_size_no_volume() -> None:
 
 
 def test_rows_fit_their_columns() -> None:
-    (row,) = volume_rows("a", [StructureVolume("x", np.array([3.0, 5.0]), np.array([2.0, 8.0]), 1.0)])
+    volume = StructureVolume("x", np.array([3.0, 5.0]), np.array([2.0, 8.0]), 1.0)
+    (row,) = volume_rows("a", [volume.to_dict()])
     named = dict(zip(VOLUME_COLUMNS, row, strict=True))
     assert (named["case_id"], named["class"], named["draws"], named["mean_ml"]) == ("a", "x", 2, 4.0)
     assert (named["low_50_ml"], named["high_50_ml"]) == (3.0, 5.0)

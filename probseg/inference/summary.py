@@ -1,0 +1,67 @@
+"""What ``summary.json`` says of a scan: its volumes, how unsure the model is, and what made all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.case import Geometry
+from probseg.inference.predictor import ScanPredictor
+from probseg.inference.scan import ScanPrediction
+from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
+
+__all__ = ["grid_sha256", "image_sha256", "provenance", "scan_summary"]
+
+
+def scan_summary(prediction: ScanPrediction, predictor: ScanPredictor) -> dict[str, Any]:
+    """Plain types; `write_scan` adds the hashes of the files."""
+    case, labels = prediction.case, prediction.labels
+    inside = prediction.mode > 0
+    uncertainty = {}
+    for name in UNCERTAINTY_MAPS:
+        values = getattr(prediction, name)
+        found = float(values[inside].mean(dtype=np.float64)) if inside.any() else None
+        uncertainty[name] = {"scan": float(values.mean(dtype=np.float64)), "foreground": found}
+    spacing = case.geometry.spacing
+    return {
+        "case_id": case.case_id,
+        "shape": list(case.geometry.shape),
+        "spacing_mm": None if spacing is None else list(spacing),
+        "classes": {c.name: c.value for c in labels.classes},
+        "groups": {g.name: list(g.classes) for g in labels.groups},
+        "draws": len(prediction.draw_counts),
+        "volumes": [v.to_dict() for v in prediction.volumes],
+        "uncertainty_nats": uncertainty,
+        "input_sha256": image_sha256(case.image),
+        "grid_sha256": grid_sha256(case.geometry, case.source.geometry),
+        **provenance(predictor),
+    }
+
+
+def provenance(predictor: ScanPredictor) -> dict[str, Any]:
+    """What made the results, in plain types; no paths and nothing of a patient."""
+    model = predictor.model
+    return {
+        "model": f"{type(model).__module__}.{type(model).__qualname__}",
+        "checkpoint_sha256": predictor.checkpoint_sha256,
+        "settings": predictor.settings.to_dict(),
+        "versions": {name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy", "nibabel")},
+    }
+
+
+def image_sha256(image: NDArray) -> str:
+    """Hash of the voxels, little-endian in C order, so that it does not depend on how they were stored."""
+    little = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
+    return hashlib.sha256(little.data.cast("B")).hexdigest()
+
+
+def grid_sha256(geometry: Geometry, stored: Geometry | None) -> str:
+    """Hash of where the voxels lie, and of the axes that they were stored along, which results are written in."""
+    grids = [None if grid is None else asdict(grid) for grid in (geometry, stored)]
+    return hashlib.sha256(json.dumps(grids, default=lambda v: v.item()).encode()).hexdigest()
