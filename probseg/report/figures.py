@@ -7,7 +7,6 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,21 +16,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from probseg.report import plots
+from probseg.report.plots.style import STYLE
 from probseg.report.results import RunResult
 
 __all__ = ["colour_stops", "forest_svg", "panel", "reliability_svg"]
 
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: the page's font, searchable, crisp in print
-    "font.family": "sans-serif",
-    "font.size": 12.0,
-    "axes.titlesize": 12.0,
-    "axes.titleweight": "bold",
-    "axes.titlecolor": plots.INK,
-    "axes.titlelocation": "left",
-    "text.color": plots.INK,
-    "axes.labelcolor": plots.MUTED,
-}
 _PAGE_COLOURS = {
     plots.INK: "var(--ink)",
     plots.MUTED: "var(--muted)",
@@ -65,7 +54,7 @@ def panel(draw: Callable[[Axes], object], shape: tuple[int, int], width: int) ->
 
 def forest_svg(runs: Sequence[RunResult], metrics: Sequence[tuple[str, str]], description: str) -> str:
     """Every family's figure and interval, one small plot a metric (name, heading) side by side, as inline SVG."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(15.0, (70 + 26 * len(runs)) / 72))
         all_axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, (metric, heading) in zip(all_axes, metrics, strict=True):
@@ -85,7 +74,7 @@ def reliability_svg(runs: Sequence[RunResult], description: str) -> str:
     start = max(math.floor(lowest * 10) / 10, 0.0)
     columns = min(max(len(runs), 4), 5)
     lines = -(-len(runs) // columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         side = 1080 / columns
         figure = Figure(figsize=(15.0, lines * (side + 12) / 72))
         grid = figure.subplots(lines, columns, squeeze=False)

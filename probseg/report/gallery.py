@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +14,7 @@ from probseg.analysis.study import Study
 from probseg.case import Case
 from probseg.labels import LabelSet
 from probseg.records import Dataset, DatasetInfo
-from probseg.report.plots import CLASS_COLOURS
+from probseg.report.plots.style import line_of
 
 __all__ = ["legend_of_raters", "outlines", "structure_of_interest", "worst_cases", "worst_gallery", "worst_plane"]
 
@@ -89,7 +88,7 @@ def outlines(case: Case, axes: Axes, info: DatasetInfo, structure: str | None = 
     for k, of_rater in enumerate(drawn):
         inside = _plane(of_rater, place)
         if inside.any():
-            colour, style = _look(k)
+            colour, style = line_of(k)
             # a rim of nothing closes the outline of what touches the edge
             padded = np.pad(inside.astype(float), 1)
             axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.2, linestyles=[style])
@@ -104,17 +103,11 @@ def legend_of_raters(case: Case, axes: Axes) -> Axes:
     """Which colour is which rater of a case, as a legend."""
     handles = []
     for k, rater in enumerate(case.masks):
-        colour, style = _look(k)
+        colour, style = line_of(k)
         handles.append(Line2D([], [], color=colour, linestyle=style, label=rater))
     axes.legend(handles=handles, frameon=False, fontsize=8)
     axes.set_axis_off()
     return axes
-
-
-def _look(k: int) -> tuple[str, Literal["-", "--", ":"]]:
-    """Colour and line of rater number k; lines change when the colours are used up."""
-    lines: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
-    return CLASS_COLOURS[k % len(CLASS_COLOURS)], lines[k // len(CLASS_COLOURS) % 3]
 
 
 def _plane(array: NDArray, place: int | None) -> NDArray:

@@ -71,6 +71,10 @@ class Example:
         readings: ``(readings, rows, columns)`` leaf classes.
         slice_index: which slice of a volume this is, from 0; None for a 2-D image.
         slices: how many the volume has.
+        raters: their names; empty where these are positions only.
+        structure: what is meant by drawn; empty for any class but background.
+        members: ``(dense labels,)`` 1 where a label lies in that structure, 0 where not, -1 where it leaves it open,
+            `probseg.labels.LabelSet.membership`; None for any class but background.
     """
 
     case_id: str
@@ -82,17 +86,28 @@ class Example:
     readings: NDArray[np.uint8]
     slice_index: int | None = None
     slices: int | None = None
+    raters: tuple[str, ...] = ()
+    structure: str = ""
+    members: NDArray[np.int8] | None = None
 
     @property
     def foreground(self) -> NDArray[np.float32]:
-        """``(rows, columns)``: probability of any class but background."""
-        return np.asarray(1.0 - self.mean[0], dtype=np.float32)
+        """``(rows, columns)``: probability of the structure, or of any class but background."""
+        if self.members is None:
+            return np.asarray(1.0 - self.mean[0], dtype=np.float32)
+        return np.asarray(self.mean[self.members[: len(self.mean)] == 1].sum(axis=0), dtype=np.float32)
+
+    @property
+    def drawn(self) -> NDArray[np.bool_]:
+        """``(raters, rows, columns)``: where each rater looked and drew the structure, or anything."""
+        inside = self.masks > 0 if self.members is None else self.members[self.masks] == 1
+        return np.asarray(inside & self.rated)
 
     @property
     def rater_share(self) -> NDArray[np.float32]:
-        """``(rows, columns)``: share of the raters who looked there and drew something; NaN where nobody looked."""
+        """``(rows, columns)``: share of the raters who looked there and drew it; NaN where nobody looked."""
         looked = self.rated.sum(axis=0)
-        drew = ((self.masks > 0) & self.rated).sum(axis=0)
+        drew = self.drawn.sum(axis=0)
         return np.where(looked > 0, drew / np.maximum(looked, 1), np.nan).astype(np.float32)
 
 

@@ -1,56 +1,53 @@
 """Pictures of a study of raters: each function draws one result on axes and returns them.
 
-They draw in one colour scheme and keep no state; a notebook, a paper and a page use the same ones.
+A study may come from `probseg.analysis.analyse` (``report.study``) or from the disk
+(`probseg.report.stored_agreement.read_agreement`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from probseg.analysis.case_agreement import PREDICTION, CaseStatistics
 from probseg.analysis.ceiling import ANYBODY
 from probseg.analysis.drawn_volumes import MEAN_RATER
-from probseg.analysis.study import UNSTABLE, Study
+from probseg.analysis.study import Study
 from probseg.analysis.volume_agreement import bland_altman as limits_of_agreement
 from probseg.errors import ProbsegError
-from probseg.report.plots import ACCENT, INK, LINE, MUTED, PROBABILITY
+from probseg.report.agreement_figures import AgreementFigures
+from probseg.report.plots.style import ACCENT, INK, LINE, MUTED, WARN, logarithmic, matrix, quiet, signed, titled
 
 __all__ = ["agreement_by_size", "bland_altman", "ceiling", "confusion", "pair_heat_map", "volumes_by_rater"]
 
 _UNITS = {"volume_ml": "mL", "percent_of_lung": "% of lung"}
 
 
-def pair_heat_map(study: Study, axes: Axes, structure: str) -> Axes:
+def pair_heat_map(study: Study | AgreementFigures, axes: Axes, structure: str) -> Axes:
     """Mean Dice of every two raters, and of the prediction, over the cases in which it is defined.
 
     Raises:
         ProbsegError: E_UNKNOWN_RATER where raters have no stable identity.
     """
-    _named(study)
-    names = [*sorted({r for c in study.cases for r in c.raters})]
-    names += [PREDICTION] if any(c.predicted for c in study.cases) else []
+    figures = _named(study)
+    names = [*figures.raters, *([PREDICTION] if figures.predicted else [])]
     total, count = np.zeros((len(names),) * 2), np.zeros((len(names),) * 2)
-    for case in study.cases:
-        for pair in (*case.pairs, *case.prediction_pairs):
-            if pair.structure == structure and not math.isnan(pair.dice):
-                a, b = names.index(pair.rater_a), names.index(pair.rater_b)
-                for i, j in ((a, b), (b, a)):
-                    total[i, j] += pair.dice
-                    count[i, j] += 1
+    for pair in figures.pairs:
+        if pair.structure == structure and not math.isnan(pair.dice):
+            a, b = names.index(pair.rater_a), names.index(pair.rater_b)
+            for i, j in ((a, b), (b, a)):
+                total[i, j] += pair.dice
+                count[i, j] += 1
     means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    _matrix(means, names, names, axes)
-    return _titled(axes, f"Dice on {structure}")
+    matrix(means, names, names, axes)
+    return titled(axes, f"Dice on {structure}")
 
 
-def confusion(study: Study, axes: Axes, rater: str, truth: str = "others") -> Axes:
+def confusion(study: Study | AgreementFigures, axes: Axes, rater: str, truth: str = "others") -> Axes:
     """What a rater calls (columns) what the others, or STAPLE, call so (rows); rows sum to 1.
 
     Args:
@@ -62,23 +59,27 @@ def confusion(study: Study, axes: Axes, rater: str, truth: str = "others") -> Ax
     Raises:
         ProbsegError: E_UNKNOWN_RATER for a rater who is not there, or where raters have no stable identity.
     """
-    _named(study)
-    card = next((c for c in study.raters if c.rater == rater), None)
-    if card is None:
-        raise ProbsegError("E_UNKNOWN_RATER", f"no rater is called '{rater}'; there are {', '.join(_raters(study))}")
-    cells = [c for c in card.confusion if c.truth == truth]
-    classes = [n for n in study.info.labels.names if any(n in (c.is_class, c.called) for c in cells)]
+    figures = _named(study)
+    if rater not in figures.confusion:
+        raise ProbsegError("E_UNKNOWN_RATER", f"no rater is called '{rater}'; there are {', '.join(figures.confusion)}")
+    cells = [c for c in figures.confusion[rater] if c.truth == truth]
+    classes = [n for n in figures.classes if any(n in (c.is_class, c.called) for c in cells)]
     shares = np.zeros((len(classes),) * 2)
     for cell in cells:
         shares[classes.index(cell.is_class), classes.index(cell.called)] = cell.share.value
-    _matrix(shares, classes, classes, axes)
+    matrix(shares, classes, classes, axes)
     axes.set_ylabel("the others' plurality" if truth == "others" else "STAPLE", color=MUTED)
     axes.set_xlabel(f"called by {rater}", color=MUTED)
-    return _titled(axes, f"What {rater} calls it")
+    return titled(axes, f"What {rater} calls it")
 
 
 def bland_altman(
-    study: Study, axes: Axes, structure: str, party_a: str, party_b: str, measure: str = "volume_ml"
+    study: Study | AgreementFigures,
+    axes: Axes,
+    structure: str,
+    party_a: str,
+    party_b: str,
+    measure: str = "volume_ml",
 ) -> Axes:
     """Difference of two parties' volumes against their mean, with bias, limits of agreement and their intervals.
 
@@ -92,7 +93,8 @@ def bland_altman(
         party_b: a rater, or `probseg.analysis.drawn_volumes.MEAN_RATER`.
         measure: ``volume_ml`` or ``percent_of_lung``.
     """
-    a, b = (_volumes(study, party, structure, measure) for party in (party_a, party_b))
+    figures = AgreementFigures.of(study)
+    a, b = (_volumes(figures, party, structure, measure) for party in (party_a, party_b))
     found, known = limits_of_agreement(a, b), ~np.isnan(a - b)
     mean, difference = ((a + b) / 2)[known], (a - b)[known]
     axes.scatter(mean, difference, s=18, color=ACCENT, alpha=0.75, linewidths=0, zorder=3)
@@ -104,7 +106,7 @@ def bland_altman(
             style: str | tuple[int, tuple[int, int]] = "-" if level == found.bias else (0, (5, 3))
             axes.axhline(level, color=INK, linewidth=1.2, linestyle=style, zorder=2)
             axes.annotate(
-                _signed(f"{level:.3g}"),
+                signed(f"{level:.3g}"),
                 (1.01, level),
                 xycoords=("axes fraction", "data"),
                 va="center",
@@ -114,16 +116,14 @@ def bland_altman(
     axes.axhline(0, color=MUTED, linewidth=0.6, zorder=1)
     if found.slope_interval[0] > 0 or found.slope_interval[1] < 0:
         ends = np.array([mean.min(), mean.max()])
-        axes.plot(
-            ends, difference.mean() + found.slope * (ends - mean.mean()), color="#b3261e", linewidth=1.2, zorder=2
-        )
+        axes.plot(ends, difference.mean() + found.slope * (ends - mean.mean()), color=WARN, linewidth=1.2, zorder=2)
     unit = _UNITS[measure]
     axes.set_xlabel(f"mean of both, {unit}", color=MUTED)
     axes.set_ylabel(f"{party_a} less {party_b}, {unit}", color=MUTED)
-    return _quiet(_titled(axes, f"{structure}, {found.n} cases"))
+    return quiet(titled(axes, f"{structure}, {found.n} cases"))
 
 
-def volumes_by_rater(study: Study, axes: Axes, structure: str, measure: str = "volume_ml") -> Axes:
+def volumes_by_rater(study: Study | AgreementFigures, axes: Axes, structure: str, measure: str = "volume_ml") -> Axes:
     """Every rater's volumes side by side, a line a case: who draws more than the others shows as a kink.
 
     The scale is logarithmic, so a bias is the same step everywhere; a case that somebody drew nothing of is left out
@@ -132,8 +132,8 @@ def volumes_by_rater(study: Study, axes: Axes, structure: str, measure: str = "v
     Raises:
         ProbsegError: E_UNKNOWN_RATER where raters have no stable identity.
     """
-    _named(study)
-    drawn = {p: _volumes(study, p, structure, measure) for p in study.volumes.parties}
+    figures = _named(study)
+    drawn = {p: _volumes(figures, p, structure, measure) for p in figures.parties}
     parties = [p for p, values in drawn.items() if not np.isnan(values).all()]
     table = np.stack([drawn[p] for p in parties], axis=1)  # (cases, parties)
     nothing = int((table == 0).sum())
@@ -146,14 +146,14 @@ def volumes_by_rater(study: Study, axes: Axes, structure: str, measure: str = "v
     middle = [float(np.exp(np.log(k).mean())) if len(k) else math.nan for k in known]
     axes.plot(places, middle, color=ACCENT, linewidth=1.8, marker="D", markersize=6, zorder=3)
     if not np.isnan(table).all():
-        _logarithmic(axes, "y")
+        logarithmic(axes, "y")
     slanted = max(map(len, parties), default=0) > 8
     axes.set_xticks(places, parties, rotation=30 if slanted else 0, ha="right" if slanted else "center")
     axes.set_ylabel(_UNITS[measure], color=MUTED)
     notes = [f"{nothing} volumes of 0 are not shown"] if nothing else []
     notes += [f"{p} looked at no whole image" for p in drawn if p not in parties]
     axes.set_xlabel("; ".join(notes), color=MUTED)
-    return _quiet(_titled(axes, f"{structure}: each case, and the geometric mean"))
+    return quiet(titled(axes, f"{structure}: each case, and the geometric mean"))
 
 
 def agreement_by_size(study: Study, axes: Axes, structure: str) -> Axes:
@@ -174,16 +174,16 @@ def agreement_by_size(study: Study, axes: Axes, structure: str) -> Axes:
         centre = [float(np.median(x[known][p])) for p in parts]
         axes.plot(centre, [float(np.median(y[known][p])) for p in parts], color=INK, linewidth=1.6, zorder=3)
     if known.any():
-        _logarithmic(axes, "x")
+        logarithmic(axes, "x")
     axes.set(ylim=(-0.02, 1.02))
     axes.set_xlabel(f"mean volume drawn, {'mL' if in_ml else 'voxels'}", color=MUTED)
     axes.set_ylabel("mean Dice of its pairs", color=MUTED)
-    return _quiet(_titled(axes, f"{structure}, {int(known.sum())} cases"))
+    return quiet(titled(axes, f"{structure}, {int(known.sum())} cases"))
 
 
-def ceiling(study: Study, axes: Axes, figure: str = "dice") -> Axes:
+def ceiling(study: Study | AgreementFigures, axes: Axes, figure: str = "dice") -> Axes:
     """The model in a rater's place beside the rater, for every class and group, with 95 % intervals."""
-    rows = [c for c in study.ceiling if c.figure == figure and c.held_out == ANYBODY]
+    rows = [c for c in AgreementFigures.of(study).ceiling if c.figure == figure and c.held_out == ANYBODY]
     if not rows:
         raise ProbsegError("E_ARGUMENT", f"there is no human ceiling of '{figure}'; analyse with predictions")
     for place, row in enumerate(rows):
@@ -193,7 +193,7 @@ def ceiling(study: Study, axes: Axes, figure: str = "dice") -> Axes:
             axes.plot([interval.value], [place + shift], marker=marker, markersize=6, color=colour, markeredgewidth=0)
         words = "" if math.isnan(row.difference.low) else f" ({row.difference.low:+.3f} to {row.difference.high:+.3f})"
         axes.annotate(
-            _signed(f"{row.difference.value:+.3f}{words}"),
+            signed(f"{row.difference.value:+.3f}{words}"),
             (1.02, place),
             xycoords=("axes fraction", "data"),
             va="center",
@@ -208,7 +208,7 @@ def ceiling(study: Study, axes: Axes, figure: str = "dice") -> Axes:
         for c, m, w in ((INK, "D", "a rater"), (ACCENT, "o", "the model"))
     ]
     axes.legend(handles=marks, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
-    return _quiet(_titled(axes, f"{figure} with the other raters, and the model's less a rater's"))
+    return quiet(titled(axes, f"{figure} with the other raters, and the model's less a rater's"))
 
 
 def _size_and_dice(case: CaseStatistics, structure: str, k: int) -> tuple[float, float, float]:
@@ -218,74 +218,30 @@ def _size_and_dice(case: CaseStatistics, structure: str, k: int) -> tuple[float,
     return mean, sum(dice) / len(dice) if dice else math.nan, case.voxel_volume_ml
 
 
-def _named(study: Study) -> None:
-    if not study.info.stable_raters:
-        raise ProbsegError("E_UNKNOWN_RATER", UNSTABLE)
+def _named(study: Study | AgreementFigures) -> AgreementFigures:
+    """The figures; E_UNKNOWN_RATER where a name is nobody."""
+    figures = AgreementFigures.of(study)
+    if figures.refused is not None:
+        raise ProbsegError("E_UNKNOWN_RATER", figures.refused)
+    return figures
 
 
-def _raters(study: Study) -> list[str]:
-    return [card.rater for card in study.raters]
-
-
-def _volumes(study: Study, party: str, structure: str, measure: str) -> NDArray[np.float64]:
+def _volumes(figures: AgreementFigures, party: str, structure: str, measure: str) -> NDArray[np.float64]:
     """``(cases,)`` of one party."""
-    volumes, found = study.volumes, study.volumes.measures()
-    if measure not in found:
-        raise ProbsegError("E_ARGUMENT", f"'{measure}' is not known here; known are {', '.join(found) or 'no volumes'}")
-    if structure not in volumes.structures:
-        names = ", ".join(volumes.structures)
+    if measure not in figures.volumes:
+        measures = ", ".join(figures.volumes) or "no volumes"
+        raise ProbsegError("E_ARGUMENT", f"'{measure}' is not known here; known are {measures}")
+    if structure not in figures.structures:
+        names = ", ".join(figures.structures)
         raise ProbsegError("E_UNKNOWN_LABEL", f"no class or group is called '{structure}'; there are {names}")
-    table = found[measure][:, :, volumes.structures.index(structure)]
+    table = figures.volumes[measure][:, :, figures.structures.index(structure)]
     if party == MEAN_RATER:
-        drawn = table[:, [volumes.parties.index(r) for r in volumes.raters]]
+        drawn = table[:, [k for k, name in enumerate(figures.parties) if name != PREDICTION]]
         known = ~np.isnan(drawn)
         total, count = np.where(known, drawn, 0.0).sum(axis=1), known.sum(axis=1)
         return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
     if party != PREDICTION:
-        _named(study)
-    if party not in volumes.parties:
-        raise ProbsegError("E_UNKNOWN_RATER", f"nobody is called '{party}'; there are {', '.join(volumes.parties)}")
-    return table[:, volumes.parties.index(party)]
-
-
-def _matrix(values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], axes: Axes) -> None:
-    """Shares 0 to 1 as squares with their figures, dark on light and light on dark."""
-    axes.imshow(values, cmap=PROBABILITY, vmin=0.0, vmax=1.0)
-    for (i, j), value in np.ndenumerate(values):
-        if value >= 0.005:  # an empty cell says nought more plainly; NaN has none
-            text = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
-            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value < 0.6 else "black")
-    axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), rows)
-    axes.tick_params(length=0, colors=INK)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _signed(text: str) -> str:
-    """With a minus that is as long as a plus."""
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with plain figures at 1, 2 and 5 of every decade."""
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def _titled(axes: Axes, title: str) -> Axes:
-    axes.set_title(title, loc="left", color=INK, fontsize=11)
-    return axes
-
-
-def _quiet(axes: Axes) -> Axes:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(LINE)
-    axes.tick_params(colors=MUTED, length=0, which="both")
-    axes.set_axisbelow(True)
-    return axes
+        _named(figures)
+    if party not in figures.parties:
+        raise ProbsegError("E_UNKNOWN_RATER", f"nobody is called '{party}'; there are {', '.join(figures.parties)}")
+    return table[:, figures.parties.index(party)]

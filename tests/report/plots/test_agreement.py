@@ -10,7 +10,7 @@ from probseg.case import Case, Geometry
 from probseg.errors import ProbsegError
 from probseg.labels import LabelClass, LabelGroup, LabelSet
 from probseg.records import CaseRecord, Dataset, DatasetInfo
-from probseg.report import agreement_plots as plots
+from probseg.report import plots
 from probseg.report.gallery import legend_of_raters, outlines, worst_cases, worst_gallery, worst_plane
 
 LABELS = LabelSet(
