@@ -22,6 +22,7 @@ from probseg.networks.divergence import at_noise, chosen_of, kl_by_dimension, wh
 from probseg.networks.gaussian import GaussianEncoder
 from probseg.networks.latent import LatentCombiner
 from probseg.networks.protocol import FeatureNetwork
+from probseg.networks.readings import logits_under
 
 __all__ = ["ProbabilisticUNet"]
 
@@ -110,7 +111,7 @@ class ProbabilisticUNet(SegmentationModule):
 
     def _decode(self, features: Tensor, z: Tensor, space: tuple[int, ...]) -> Tensor:
         """Latents ``(readings, batch, latent)`` to logits ``(readings, batch, classes, *space)``."""
-        return self.unet.head(self.combiner(features, z), space).unflatten(0, tuple(z.shape[:2]))
+        return logits_under(self.unet, self.combiner, features, z, space)
 
     def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
         """One model, ``draws.count`` readings; reading k has the same noise for every image."""

@@ -13,6 +13,7 @@ from probseg.errors import ProbsegError
 from probseg.models.rater_aware import RaterAware
 from probseg.models.targets import rater_losses
 from probseg.networks.latent import LatentCombiner
+from probseg.networks.readings import logits_under
 from probseg.networks.styles import RaterStyles
 
 __all__ = ["RaterConditioned"]
@@ -85,7 +86,7 @@ class RaterConditioned(RaterAware):
 
     def _decode(self, features: Tensor, styles: Tensor, space: tuple[int, ...]) -> Tensor:
         """Styles ``(readings, batch or 1, latent)`` to logits ``(readings, batch, classes, *space)``."""
-        return self.unet.head(self.combiner(features, styles), space).unflatten(0, (len(styles), -1))
+        return logits_under(self.unet, self.combiner, features, styles, space)
 
     def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
         """One model; ``draws.count`` readings, of the raters in turn or of strangers, or one of the chosen rater."""

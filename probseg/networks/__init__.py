@@ -17,8 +17,9 @@ from probseg.networks.ladder import LatentLadder
 from probseg.networks.latent import LatentCombiner
 from probseg.networks.low_rank import LowRankHead
 from probseg.networks.mask_encoder import MaskEncoder
-from probseg.networks.protocol import DeepNetwork, FeatureNetwork, PyramidNetwork
+from probseg.networks.protocol import DeepNetwork, FeatureNetwork, LinearHead, PyramidNetwork
 from probseg.networks.pspnet import PSPNet
+from probseg.networks.readings import logits_under
 from probseg.networks.styles import RaterStyles
 from probseg.networks.unet import UNet
 
@@ -32,6 +33,7 @@ __all__ = [
     "L3UNet",
     "LatentCombiner",
     "LatentLadder",
+    "LinearHead",
     "LowRankHead",
     "MaskEncoder",
     "PSPNet",
@@ -40,4 +42,5 @@ __all__ = [
     "UNet",
     "coarsened",
     "level_weights",
+    "logits_under",
 ]

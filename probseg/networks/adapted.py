@@ -71,7 +71,11 @@ class Adapted(nn.Module):
 
     def head(self, features: Tensor, space: tuple[int, ...]) -> Tensor:
         """Features to logits ``(batch, num_classes, *space)``."""
-        return cast(Tensor, self.classify(features))
+        return self.to_voxels(self.classify(features), space)
+
+    def to_voxels(self, logits: Tensor, space: tuple[int, ...]) -> Tensor:
+        """Logits of positions, which are voxels already."""
+        return logits
 
     def forward(self, image: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to logits ``(batch, num_classes, *space)``."""

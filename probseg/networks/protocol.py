@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["DeepNetwork", "FeatureNetwork", "PyramidNetwork"]
+__all__ = ["DeepNetwork", "FeatureNetwork", "LinearHead", "PyramidNetwork"]
 
 
 @runtime_checkable
@@ -30,6 +30,22 @@ class FeatureNetwork(Protocol):
 
     def head(self, features: Tensor, space: tuple[int, ...]) -> Tensor:
         """Features to logits ``(batch, classes, *space)`` of the image's size."""
+
+
+@runtime_checkable
+class LinearHead(FeatureNetwork, Protocol):
+    """A network whose head is a 1 x 1 convolution: ``head(f, space) == to_voxels(classify(f), space)``.
+
+    Many readings of an image are then many times cheaper, see `probseg.networks.logits_under`.
+
+    Attributes:
+        classify: the convolution, with a bias.
+    """
+
+    classify: nn.Module
+
+    def to_voxels(self, logits: Tensor, space: tuple[int, ...]) -> Tensor:
+        """Logits of positions ``(batch, k, *folded)`` to those of voxels ``(batch, classes, *space)``; linear."""
 
 
 @runtime_checkable

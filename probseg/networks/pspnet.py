@@ -156,8 +156,11 @@ class PSPNet(nn.Module):
 
     def head(self, features: Tensor, space: tuple[int, ...]) -> Tensor:
         """Features to logits ``(batch, num_classes, *space)``, smoothly upsampled."""
-        logits = self.classify(features)
-        reach = [n * _STRIDE for n in features.shape[2:]]  # an image whose size is no multiple of 8 ends before this
+        return self.to_voxels(self.classify(features), space)
+
+    def to_voxels(self, logits: Tensor, space: tuple[int, ...]) -> Tensor:
+        """Logits of positions, smoothly upsampled and cropped to the size of the image."""
+        reach = [n * _STRIDE for n in logits.shape[2:]]  # an image whose size is no multiple of 8 ends before this
         logits = F.interpolate(logits, size=reach, mode=_SMOOTH[self.dimensions], align_corners=False)
         return logits[(slice(None), slice(None), *(slice(0, n) for n in space))]
 

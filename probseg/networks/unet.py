@@ -135,7 +135,7 @@ class UNet(nn.Module):
 
     def head(self, features: Tensor, space: tuple[int, ...]) -> Tensor:
         """Features to logits ``(batch, num_classes, *space)``."""
-        return self._unfolded(self.classify(features), space)
+        return self.to_voxels(self.classify(features), space)
 
     def forward(self, image: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to logits ``(batch, num_classes, *space)``."""
@@ -147,9 +147,9 @@ class UNet(nn.Module):
         space = tuple(image.shape[2:])
         logits = [self.head(levels[-1], space)]
         for k, head in enumerate(self.classify_coarser, start=1):
-            logits.append(self._unfolded(head(levels[-1 - k]), tuple(-(-n // 2**k) for n in space)))
+            logits.append(self.to_voxels(head(levels[-1 - k]), tuple(-(-n // 2**k) for n in space)))
         return logits
 
-    def _unfolded(self, logits: Tensor, space: tuple[int, ...]) -> Tensor:
+    def to_voxels(self, logits: Tensor, space: tuple[int, ...]) -> Tensor:
         """One position of logits to its voxels, cropped to the size of the image."""
         return unfold(logits, self.fold)[(slice(None), slice(None), *(slice(0, n) for n in space))]
