@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from probseg.checking.finding import Finding
-from probseg.checking.safetensors_file import read_header
+from probseg.io.safetensors_header import read_header
 
 __all__ = ["check_checkpoint"]
 
@@ -17,11 +17,13 @@ def check_checkpoint(path: Path) -> Finding:
     Raises:
         ProbsegError: the codes of `probseg.models.checkpoints.read_weights`, E_CLASS_MISMATCH, E_SCHEMA.
     """
-    if path.name.lower().endswith(".safetensors"):
+    if path.name.lower().endswith(".safetensors") and not path.with_name("model.json").is_file():
         shapes = read_header(path)
         facts: dict[str, Any] = {"kind": "checkpoint", "weights": len(shapes), "family": None}
         return Finding(facts, [f"weights   {len(shapes)} tensors, all finite"])
+    from probseg.models.calibration import use_calibration
     from probseg.models.checkpoints import read_weights
+    from probseg.models.exported import is_weights
 
     content = read_weights(path)
     weights = content["state_dict"]
@@ -34,7 +36,12 @@ def check_checkpoint(path: Path) -> Finding:
     from probseg.models.loading import load_model
 
     model = load_model(path)
+    if is_weights(path):  # a run's may be of a class that only predict --calibration lets in
+        use_calibration(model, path)
     facts["family"] = type(model).__name__
     facts["classes"] = None if model.info is None else list(model.info.labels.names)
     lines += [f"family    {facts['family']}", f"classes   {', '.join(facts['classes'] or ())}"]
+    if model.calibration is not None:
+        facts["calibration"] = model.calibration["method"]
+        lines.append(f"calibrated by {facts['calibration']}")
     return Finding(facts, lines, f"probseg predict {path} SCAN --out predictions")

@@ -13,11 +13,12 @@ __all__ = ["check"]
 _CHECKPOINTS = (".ckpt", ".pt", ".pth", ".pkl", ".bin", ".safetensors")
 _CONFIGS = (".yaml", ".yml", ".json")
 _FILES_ONLY = (*_CHECKPOINTS, *_CONFIGS, ".nii", ".nii.gz", ".nrrd", ".npz", ".dcm")
+_EXPORTED = ("model.json", "model.safetensors")  # as in probseg.models.exported, which needs torch
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
 def check(path: str | Path, dimensions: int | None = None, series: str | None = None) -> Finding:
-    """Check an image, a dataset, a checkpoint, a run folder or a config.
+    """Check an image, a dataset, a checkpoint, a run folder, an exported folder or a config.
 
     Args:
         path: what to check; its kind follows from its suffix, from what a folder holds, and from its first bytes.
@@ -33,6 +34,8 @@ def check(path: str | Path, dimensions: int | None = None, series: str | None = 
     if is_folder(path):
         return _folder(path, dimensions, series)
     name = path.name.lower()
+    if name in _EXPORTED and all((path.parent / n).is_file() for n in _EXPORTED):
+        return _checkpoint(path.with_name("model.safetensors"))
     if name in ("dataset.yaml", "cases.csv") and (path.parent / "dataset.yaml").exists():
         return _dataset(path.parent)
     if name.endswith(_CONFIGS):
@@ -51,7 +54,7 @@ def _folder(path: Path, dimensions: int | None, series: str | None) -> Finding:
         file_size(path)  # says that it is a folder
     if (path / "dataset.yaml").exists() or (path / "cases.csv").exists() or len(list(path.glob("*.npz"))) == 1:
         return _dataset(path)
-    if (path / "checkpoints").is_dir():
+    if (path / "checkpoints").is_dir() or any((path / name).is_file() for name in _EXPORTED):
         from probseg.models.checkpoints import best_checkpoint
 
         return _checkpoint(best_checkpoint(path))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from probseg.errors import ProbsegError, warn
 from probseg.io.guard import ZIP_FAULTS, file_size
+from probseg.models.exported import DESCRIPTION, exported_weights, is_weights, read_exported, read_tensors
 from probseg.records import DatasetInfo
 
 __all__ = ["PUBLISHED", "best_checkpoint", "describe", "load_weights", "read_checkpoint", "read_weights", "warm_start"]
@@ -51,12 +52,13 @@ def describe(info: DatasetInfo | None, config: Mapping[str, Any] | None) -> dict
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a probseg checkpoint without running anything in it.
+    """Read a probseg checkpoint, or the weights of an exported folder, without running anything in it.
 
     Raises:
-        ProbsegError: the codes of `read_weights`, and E_CORRUPT_CHECKPOINT when it is of another program.
+        ProbsegError: the codes of `read_weights` and `probseg.models.exported.read_exported`, and E_CORRUPT_CHECKPOINT
+            when it is of another program.
     """
-    checkpoint = read_weights(path)
+    checkpoint = read_exported(path) if is_weights(path) else read_weights(path)
     if not isinstance(checkpoint.get("probseg"), dict):
         raise ProbsegError("E_CORRUPT_CHECKPOINT", f"'{path}' is no checkpoint of probseg; train one with probseg fit")
     return checkpoint
@@ -64,6 +66,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def read_weights(path: Path, under: Sequence[str] = ("state_dict",)) -> dict[str, Any]:
     """Read a checkpoint of any program without running anything in it; its weights stand under ``state_dict``.
+
+    A safetensors file is weights and nothing else, unless it lies in an exported folder.
 
     Args:
         path: of the file, which may also hold weights and nothing else.
@@ -74,6 +78,9 @@ def read_weights(path: Path, under: Sequence[str] = ("state_dict",)) -> dict[str
             tensors and plain types or names something to import, E_TOO_LARGE when it inflates, E_CORRUPT_CHECKPOINT
             when it is damaged or without weights, E_NONFINITE when weights are not finite.
     """
+    if is_weights(path):
+        alone = not path.with_name(DESCRIPTION).is_file()
+        return {"state_dict": read_tensors(path)} if alone else read_exported(path)
     checkpoint = _unpickled(path)
     content = checkpoint if isinstance(checkpoint, dict) else {}
     if content and all(isinstance(v, Tensor) for v in content.values()):
@@ -148,7 +155,10 @@ def _check_names(settings: Any, path: Path) -> None:
 
 
 def best_checkpoint(run: Path) -> Path:
-    """The checkpoint to use of a run folder: ``checkpoints/best.ckpt``, else ``last.ckpt``."""
+    """The weights to use of a run folder, ``checkpoints/best.ckpt``, else ``last.ckpt``, or of an exported folder."""
+    exported = exported_weights(run)
+    if exported is not None:
+        return exported
     for name in ("best.ckpt", "last.ckpt"):
         if (run / "checkpoints" / name).is_file():
             return run / "checkpoints" / name

@@ -116,7 +116,8 @@ class HierarchicalUNet(SegmentationModule):
             network.pyramid_channels, classes * patch, patch, latents, widths, self.encoder.size, dimensions
         )
         weights = torch.tensor([1.0] * len(latents) if betas is None else list(betas))
-        self.register_buffer("betas", weights.repeat_interleave(torch.tensor(latents)), persistent=False)
+        repeats = torch.tensor(latents)
+        self.register_buffer("betas", weights.repeat_interleave(repeats, output_size=sum(latents)), persistent=False)
         coarser = self.ladder.widths[:-1] if deep_supervision else ()
         self.deep_heads = nn.ModuleList(Pointwise(width, classes) for width in coarser)
         self.alarm = CollapseAlarm()
