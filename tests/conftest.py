@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # Set before any test module imports matplotlib, wandb or Lightning.
@@ -42,3 +45,19 @@ def shared_data(repository: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("the shared data are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dciodvfy() -> Callable[[Path], list[str]]:
+    """The errors that dciodvfy finds in a DICOM file, as it words them; the test is skipped where it is missing."""
+    tool = shutil.which("dciodvfy")
+    if tool is None:
+        pytest.skip("dciodvfy is not installed (Debian and Ubuntu: apt-get install dicom3tools)")
+
+    def errors(path: Path) -> list[str]:
+        result = subprocess.run([tool, str(path)], capture_output=True, text=True, check=False)
+        said = (result.stdout + result.stderr).splitlines()
+        assert said, "dciodvfy says at least which kind of object it is"
+        return [line for line in said if line.startswith(("Error", "Abort"))]
+
+    return errors

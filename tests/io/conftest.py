@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 Edit = Callable[[Dataset, int], None]
 
@@ -46,7 +48,7 @@ def hu() -> np.ndarray:
     return np.random.default_rng(7).integers(-1024, 2000, (6, 9, 11)).astype(np.int16)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_series() -> Callable[..., list[Path]]:
     def write(
         folder: Path,
@@ -97,3 +99,48 @@ def damaged() -> Callable[[bytes, int], Iterator[bytes]]:
             yield bytes(broken)
 
     return copies
+
+
+@pytest.fixture(scope="session")
+def write_enhanced_to(write_series: Callable[..., list[Path]]) -> Callable[..., Path]:
+    """``write(folder, hu, order)``: one file of many frames, frame k being slice ``order[k]``."""
+
+    def write(
+        folder: Path, hu: np.ndarray, order: Sequence[int], edit: Callable[[Dataset], None] | None = None
+    ) -> Path:
+        (path,) = write_series(folder / "single", hu[:1])
+        d = pydicom.dcmread(path)
+        d.SOPClassUID = d.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+        for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",
+                     "RescaleIntercept", "RescaleType", "SliceThickness"):  # fmt: skip
+            delattr(d, name)
+        shared, orientation, measures, values = Dataset(), Dataset(), Dataset(), Dataset()
+        orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        measures.PixelSpacing, measures.SliceThickness = [0.7, 0.8], 2.5
+        values.RescaleSlope, values.RescaleIntercept, values.RescaleType = 1, -1024, "HU"
+        shared.PlaneOrientationSequence = DicomSequence([orientation])
+        shared.PixelMeasuresSequence = DicomSequence([measures])
+        shared.PixelValueTransformationSequence = DicomSequence([values])
+        d.SharedFunctionalGroupsSequence = DicomSequence([shared])
+        frames = []
+        for k in order:
+            frame, plane = Dataset(), Dataset()
+            plane.ImagePositionPatient = [-120.0, -80.5, 33.25 + 2.5 * k]
+            frame.PlanePositionSequence = DicomSequence([plane])
+            frames.append(frame)
+        d.PerFrameFunctionalGroupsSequence = DicomSequence(frames)
+        d.NumberOfFrames = len(frames)
+        d.PixelData = (hu[list(order)].astype(np.int32) + 1024).astype("<u2").tobytes()
+        if edit is not None:
+            edit(d)
+        out = folder / "enhanced.dcm"
+        d.save_as(out)
+        return out
+
+    return write
+
+
+@pytest.fixture
+def write_enhanced(tmp_path: Path, write_enhanced_to: Callable[..., Path], hu: np.ndarray) -> Callable[..., Path]:
+    """The same to the folder and of the volume of a test."""
+    return partial(write_enhanced_to, tmp_path, hu)

@@ -13,11 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEGLSLossless,
@@ -511,41 +508,6 @@ def test_compressed_pixels_under_an_uncompressed_syntax(tmp_path, write_series, 
 
 
 # Enhanced multi-frame -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def write_enhanced(tmp_path, write_series, hu):
-    def write(order, edit=None) -> Path:
-        (path,) = write_series(tmp_path / "single", hu[:1])
-        d = pydicom.dcmread(path)
-        d.SOPClassUID = d.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-        for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",
-                     "RescaleIntercept", "RescaleType", "SliceThickness"):  # fmt: skip
-            delattr(d, name)
-        shared, orientation, measures, values = Dataset(), Dataset(), Dataset(), Dataset()
-        orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        measures.PixelSpacing, measures.SliceThickness = [0.7, 0.8], 2.5
-        values.RescaleSlope, values.RescaleIntercept, values.RescaleType = 1, -1024, "HU"
-        shared.PlaneOrientationSequence = Sequence([orientation])
-        shared.PixelMeasuresSequence = Sequence([measures])
-        shared.PixelValueTransformationSequence = Sequence([values])
-        d.SharedFunctionalGroupsSequence = Sequence([shared])
-        frames = []
-        for k in order:
-            frame, plane = Dataset(), Dataset()
-            plane.ImagePositionPatient = [-120.0, -80.5, 33.25 + 2.5 * k]
-            frame.PlanePositionSequence = Sequence([plane])
-            frames.append(frame)
-        d.PerFrameFunctionalGroupsSequence = Sequence(frames)
-        d.NumberOfFrames = len(frames)
-        d.PixelData = (hu[list(order)].astype(np.int32) + 1024).astype("<u2").tobytes()
-        if edit is not None:
-            edit(d)
-        out = tmp_path / "enhanced.dcm"
-        d.save_as(out)
-        return out
-
-    return write
 
 
 @pytest.mark.parametrize("order", [range(6), (3, 0, 5, 1, 4, 2)], ids=["in order", "out of order"])
