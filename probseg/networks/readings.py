@@ -37,7 +37,8 @@ def logits_under(
     plain = features.device.type == "cpu" and features.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if plain and not torch.is_grad_enabled() and isinstance(network, LinearHead) and _is_pointwise(network.classify):
         return _by_blocks(network, combiner, features, latent, space)
-    return network.head(combiner(features, latent), space).unflatten(0, (len(latent), -1))
+    # sizes, not len(): a graph that is exported keeps them free
+    return network.head(combiner(features, latent), space).unflatten(0, (latent.shape[0], features.shape[0]))
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
@@ -85,4 +86,5 @@ def _by_blocks(
 
 def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight ``(outputs, inputs)`` and bias of a 1 x 1 convolution."""
-    return layer.get_parameter("weight").flatten(1), layer.get_parameter("bias")
+    assert isinstance(layer.weight, Tensor) and isinstance(layer.bias, Tensor)  # SWAG's are no parameters
+    return layer.weight.flatten(1), layer.bias
