@@ -17,6 +17,7 @@ from probseg.models.deterministic import Deterministic
 from probseg.models.losses import SegmentationLoss
 from probseg.networks.concrete_dropout import ConcreteDropout, channel_axis, make_concrete
 from probseg.networks.readers import LayerOutput, readers_of
+from probseg.networks.replay import Replayed
 
 __all__ = ["MonteCarloDropout"]
 
@@ -78,11 +79,13 @@ class MonteCarloDropout(Deterministic):
         self._outputs: list[LayerOutput] | None = None
 
     def forward(self, image: Tensor, draws: Draws) -> SegmentationDistribution:
-        """``draws.count`` models of one reading each."""
+        """``draws.count`` models of one reading each; what comes before the first dropout is computed once."""
+        awake = [layer for layer in _dropout_layers(self.network) if layer.p > 0]
+        network = self.network if torch.is_grad_enabled() else Replayed(self.network, awake)
         logits = []
         for k in range(draws.count):
             with channels_dropped(self.network, draws, k):
-                logits.append(self.network(image))
+                logits.append(network(image))
         return SegmentationDistribution(torch.stack(logits)[:, None])
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

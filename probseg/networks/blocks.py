@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from probseg.networks.normalised import normalised
 from probseg.networks.upsampling import JoiningConv2d, JoiningConv3d
 
 __all__ = ["BLOCKS", "CONV", "NORMS", "POOL", "PlainBlock", "ResidualBlock", "channels_last"]
@@ -73,8 +74,9 @@ class PlainBlock(nn.Sequential):
 
     def forward(self, x: Tensor, below: Tensor | None = None) -> Tensor:
         """``(batch, inputs, *space)``, or a skip and what is ``below`` it at half the resolution, to ``outputs``."""
-        first, *others = self
-        x = first(x) if below is None else first(below, x)
+        first, first_norm, first_relu, second, second_norm, *others = self
+        x = first_relu(normalised(first, first_norm, *((x,) if below is None else (below, x))))
+        x = normalised(second, second_norm, x)
         for layer in others:
             x = layer(x)
         return x
@@ -107,8 +109,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, below: Tensor | None = None) -> Tensor:
         """As `PlainBlock`."""
-        changed = self.conv1(x) if below is None else self.conv1(below, x)
-        changed = self.norm2(self.conv2(F.relu(self.norm1(changed), inplace=True)))
+        changed = normalised(self.conv1, self.norm1, *((x,) if below is None else (below, x)))
+        changed = normalised(self.conv2, self.norm2, F.relu(changed, inplace=True))
         if below is not None:
             x = torch.cat([F.interpolate(below, scale_factor=2.0, mode="nearest"), x], dim=1)
         out: Tensor = self.dropout(F.relu(changed + self.shortcut(x), inplace=True))

@@ -34,9 +34,14 @@ class JoiningConv2d(nn.Conv2d):
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]  # two inputs are the point
         """``(batch, b, *space / 2)`` and ``(batch, s, *space)`` to ``(batch, out_channels, *space)``."""
+        return self.joined(below, skip, self.weight, self.bias)
+
+    @staticmethod
+    def joined(below: Tensor, skip: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same with other weights."""
         own = below.shape[1]
-        joined = F.conv_transpose2d(below, spread(self.weight[:, :own]), self.bias, stride=2, padding=1)
-        return joined.add_(F.conv2d(skip, self.weight[:, own:], padding=1))
+        joined = F.conv_transpose2d(below, spread(weight[:, :own]), bias, stride=2, padding=1)
+        return joined.add_(F.conv2d(skip, weight[:, own:], padding=1))
 
 
 class JoiningConv3d(nn.Conv3d):
@@ -44,6 +49,11 @@ class JoiningConv3d(nn.Conv3d):
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]  # two inputs are the point
         """``(batch, b, *space / 2)`` and ``(batch, s, *space)`` to ``(batch, out_channels, *space)``."""
+        return self.joined(below, skip, self.weight, self.bias)
+
+    @staticmethod
+    def joined(below: Tensor, skip: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same with other weights."""
         own = below.shape[1]
-        joined = F.conv_transpose3d(below, spread(self.weight[:, :own]), self.bias, stride=2, padding=1)
-        return joined.add_(F.conv3d(skip, self.weight[:, own:], padding=1))
+        joined = F.conv_transpose3d(below, spread(weight[:, :own]), bias, stride=2, padding=1)
+        return joined.add_(F.conv3d(skip, weight[:, own:], padding=1))
