@@ -14,6 +14,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from probseg.inference.colours import class_colours
 from probseg.inference.scan import ScanPrediction
 from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 from probseg.labels import LabelSet
@@ -27,8 +28,6 @@ _TITLES = {
     "ambiguity": "ambiguity (readings differ)",
     "noise": "noise (within a reading)",
 }
-# Okabe and Ito's colours, for classes that bring none
-_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 
 
 def shown_slice(prediction: ScanPrediction) -> int:
@@ -103,7 +102,7 @@ def _map(axes: Axes, values: NDArray, title: str, colours: str, top: float, aspe
 
 def _overlay(axes: Axes, mode: NDArray, labels: LabelSet, aspect: float) -> Sequence[Patch]:
     """Half-transparent classes; returns what a legend needs for those that are there."""
-    colours = [c.colour or _COLOURS[k % len(_COLOURS)] for k, c in enumerate(labels.classes[1:])]
+    colours = class_colours(labels)
     table = ListedColormap([(0, 0, 0, 0), *(to_rgba(c, 0.55) for c in colours)])
     axes.imshow(mode, cmap=table, vmin=-0.5, vmax=labels.num_classes - 0.5, aspect=aspect, interpolation="nearest")
     _title(axes, "mode (most probable)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from probseg.io.dicom_objects.concepts import parse_code
 from probseg.io.dicom_objects.maker import Maker, SeriesLabel
 from probseg.io.dicom_objects.parametric_map import MapQuantity, parametric_map
+from probseg.io.dicom_objects.planes import encoded
 from probseg.io.dicom_objects.segmentation import SegmentLabel, binary, fractional, label_map
 from probseg.io.dicom_objects.source import SourceSeries, read_source
 from probseg.io.dicom_objects.structured_report import MeasuredVolume, volume_report
@@ -17,6 +18,7 @@ __all__ = [
     "SeriesLabel",
     "SourceSeries",
     "binary",
+    "encoded",
     "fractional",
     "label_map",
     "parametric_map",

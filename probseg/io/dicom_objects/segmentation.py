@@ -84,7 +84,7 @@ def _mode(
 
 def fractional(
     source: SourceSeries,
-    probability: NDArray[np.float32],
+    probability: Sequence[NDArray[np.float32]],
     segments: Sequence[SegmentLabel],
     maker: Maker,
     label: SeriesLabel,
@@ -93,14 +93,14 @@ def fractional(
 
     Args:
         source: the series.
-        probability: ``(segments, slices, rows, columns)``, 0 to 1.
-        segments: one a channel.
+        probability: of each segment ``(slices, rows, columns)``, 0 to 1.
+        segments: as many.
         maker: who made it.
         label: what its series is called.
     """
-    check_planes(probability, source)
-    stored = np.empty(probability.shape, dtype=np.uint8)
+    stored = np.empty((len(segments), *source.geometry.shape), dtype=np.uint8)
     for k, channel in enumerate(probability):
+        check_planes(channel, source)
         stored[k] = np.rint(np.clip(channel, 0.0, 1.0) * np.float32(MOST))
     with quietly():
         # highdicom would sort every probability to see whether they are fractions. It is given where they are above 0,

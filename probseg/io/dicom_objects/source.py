@@ -101,8 +101,8 @@ def read_source(path: Path | None, series: str | None = None, single: bool = Fal
     if path is None or named:
         raise ProbsegError(
             "E_NO_DICOM",
-            f"'{path}' is no DICOM series, so DICOM objects of it would belong to no patient and no study; give the "
-            "series itself, or --format nifti",
+            f"{'the image' if path is None else repr(str(path))} is no DICOM series, so DICOM objects of it would "
+            "belong to no patient and no study; give the series itself, or --format nifti",
         )
     found = find_slices(path, series, single)
     with quietly():
