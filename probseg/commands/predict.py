@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shlex
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probseg.errors import ProbsegError, warn
 from probseg.records import SPLITS
 
 # The rest is imported when it runs: --help must answer at once.
 if TYPE_CHECKING:
-    from probseg.inference import PredictionSettings, PredictionWriter, Scan, ScanPredictor
+    from pytorch_lightning import Trainer
+
+    from probseg.inference import PredictionSettings, RunReport
     from probseg.models import SegmentationModule
 
 DESCRIPTION = (
@@ -24,8 +27,6 @@ DESCRIPTION = (
     "with intervals, in the geometry of each scan."
 )
 EXAMPLE = "probseg predict runs/probabilistic_unet scan-as-dicom/ other.nii.gz --out predictions"
-
-_FORMATS = ("nifti",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "inputs", metavar="INPUT", nargs="+", help="DICOM folder or file, NIfTI file, or dataset (all of its cases)"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the results of another run in --out; the same command goes on with its own without it",
+    )
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="of a dataset, only these splits")
     parser.add_argument("--site", nargs="+", help="of a dataset, only these sites")
     parser.add_argument("--series", metavar="NAME", help="of a DICOM folder with several series, the one to read")
@@ -69,41 +74,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overlap", type=float, metavar="SHARE", help="share by which such windows overlap (default: 0.25)"
     )
-    parser.add_argument("--format", nargs="+", default=["nifti"], metavar="FORMAT", help="nifti (default)")
+    parser.add_argument(
+        "--devices", type=int, metavar="N", help="processes that share the scans, each with a device (default: 1)"
+    )
+    parser.add_argument(
+        "--nodes", type=int, metavar="N", help="machines of such processes, under a cluster (default: 1)"
+    )
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        default=["nifti"],
+        metavar="FORMAT",
+        help="nifti (default); dicom, for scans that are DICOM: segmentations, parametric maps and a report; or both",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict every scan; 0 when all went well, 2 when some could not be predicted."""
     _check_arguments(args)
-    from probseg.inference import PredictionWriter, ScanPredictor, scans_of
-    from probseg.inference.writer import file_sha256
-    from probseg.io.out_folder import check_out
+    from probseg.inference import ScanPredictor, predict_scans, scans_of
+    from probseg.io.digest import file_sha256
     from probseg.models import load_model
     from probseg.models.calibration import use_calibration
     from probseg.models.checkpoints import best_checkpoint
 
-    check_out(args.out, args.overwrite)
-    model = load_model(args.run)
-    assert model.info is not None  # load_model binds it
-    checkpoint = best_checkpoint(args.run) if args.run.is_dir() else args.run
-    use_calibration(model, checkpoint, args.calibration)
-    if args.rater is not None:
-        _choose_rater(model, args.rater)
-        _leave_out_calibration(model, args)
-    scans = scans_of(args.inputs, model.info.dimensions, args.split, args.series, args.site)
-    settings = _settings(args, model)
-    writer = PredictionWriter(args.out, args.overwrite)
-    with _progress(len(scans)) as progress:
-        _predict(ScanPredictor(model, settings, file_sha256(checkpoint), progress), scans, writer)
-    return _finish(args, writer)
+    with _quiet_libraries():
+        trainer = _trainer(args)
+        model = load_model(args.run)
+        assert model.info is not None  # load_model binds it
+        checkpoint = best_checkpoint(args.run) if args.run.is_dir() else args.run
+        use_calibration(model, checkpoint, args.calibration)
+        if args.rater is not None:
+            _choose_rater(model, args.rater)
+            _leave_out_calibration(model, args)
+        scans = scans_of(args.inputs, model.info.dimensions, args.split, args.series, args.site)
+        predictor = ScanPredictor(model, _settings(args, model), file_sha256(checkpoint))
+        report = predict_scans(trainer, predictor, scans, args.out, args.overwrite)
+    return _finish(args, report) if trainer.is_global_zero else 0
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
-    strange = [f for f in args.format if f not in _FORMATS]
-    if strange:
-        raise ProbsegError(
-            "E_USAGE", f"--format '{strange[0]}' is not available; the formats are {', '.join(_FORMATS)}"
-        )
+    from probseg.io.output_formats import NIFTI, chosen_formats
+
+    formats = chosen_formats(args.format)
+    if args.readings and NIFTI not in formats:
+        raise ProbsegError("E_USAGE", "--readings are written as NIfTI; add nifti to --format, or omit them")
     if args.batch_size < 1 or args.readings < 0 or (args.draws is not None and args.draws < 1):
         raise ProbsegError("E_USAGE", "--draws and --batch-size must be at least 1 and --readings at least 0")
     if (args.window and min(args.window) < 1) or (args.overlap is not None and not 0 <= args.overlap < 1):
@@ -137,6 +152,7 @@ def _settings(args: argparse.Namespace, model: SegmentationModule) -> Prediction
     from probseg.distribution import Draws
     from probseg.inference import PredictionSettings
     from probseg.inference.scan import space_axes
+    from probseg.io.output_formats import chosen_formats
 
     if space_axes(model) == 2 and (args.window or args.overlap is not None):
         raise ProbsegError("E_USAGE", "--window and --overlap are for 3-D networks, but this model's is 2-D; omit them")
@@ -144,75 +160,92 @@ def _settings(args: argparse.Namespace, model: SegmentationModule) -> Prediction
     draws = Draws(model.draws.count if args.draws is None else args.draws, args.seed)
     chosen = {name: value for name, value in given.items() if value is not None}
     return PredictionSettings(
-        draws, args.batch_size, args.readings, rater=args.rater, calibration=model.calibration, **chosen
+        draws,
+        args.batch_size,
+        args.readings,
+        rater=args.rater,
+        calibration=model.calibration,
+        formats=chosen_formats(args.format),
+        **chosen,
     )
 
 
-def _predict(predictor: ScanPredictor, scans: list[Scan], writer: PredictionWriter) -> None:
-    """The same step, loader and writer as Lightning's own ``predict`` of a run."""
-    from pytorch_lightning import Trainer
-
-    from probseg.inference import scan_loader
-
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Without advice about worker counts, since reading a scan is short beside predicting it, and about torch."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        # Advice about worker counts (reading a scan is short beside predicting it), and Lightning's own use of torch.
         for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
             warnings.filterwarnings("ignore", message=message)
-        trainer = Trainer(
-            devices=1,
+        yield
+
+
+def _trainer(args: argparse.Namespace) -> Trainer:
+    """What Lightning's own ``predict`` of a run uses, for this process or for one of several."""
+    from pytorch_lightning import Trainer
+    from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+
+    from probseg.inference.processes import processes_together
+
+    devices, nodes = processes_together(args.devices, args.nodes, os.environ)
+    alone = devices * nodes == 1
+    # Alone it has nothing to arrange with a cluster; in one, there is no checkpoint to save when the time is up.
+    environment: list[Any] = [LightningEnvironment()] if alone else []
+    if not alone and SLURMEnvironment.detect():
+        environment = [SLURMEnvironment(auto_requeue=False)]
+    try:
+        return Trainer(
+            devices=devices,
+            num_nodes=nodes,
+            strategy="auto" if alone else "ddp",
+            plugins=environment,
             logger=False,
-            callbacks=[writer],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.predict(predictor, dataloaders=scan_loader(scans), return_predictions=False)
+    except (ValueError, RuntimeError) as error:  # such as more devices than there are
+        raise ProbsegError("E_USAGE", f"--devices {devices} --nodes {nodes} cannot be had: {error}") from error
 
 
-@contextmanager
-def _progress(scans: int) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar of the slices of the present scan, or nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    seen: list[str] = []
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-
-        def report(case_id: str, done: int, total: int) -> None:
-            if case_id not in seen:
-                seen.append(case_id)
-            bar.update(task, description=f"scan {len(seen)} of {scans}, slices", completed=done, total=total)
-
-        yield report
-
-
-def _finish(args: argparse.Namespace, writer: PredictionWriter) -> int:
-    written, failed = writer.written, len(writer.failures)
-    if not written:
+def _finish(args: argparse.Namespace, report: RunReport) -> int:
+    done, failed = report.done, len(report.failed)
+    total = len(done) + failed + report.busy + report.left
+    if failed == total:
         return 2
-    names = ", ".join(written[:5]) + (f" and {len(written) - 5} more" if len(written) > 5 else "")
-    print(f"wrote {args.out}: {names}; volumes.csv, manifest.json")
+    if report.busy or report.left:
+        print(f"{args.out} holds {len(done)} of {total} scans so far")
+        if report.busy:
+            print(f"other processes are at {report.busy}; the last of them writes volumes.csv and manifest.json")
+        if report.left:
+            print(f"{report.left} are left; the same command goes on with them")
+        return 2 if failed or report.left else 0
+    if report.kept == len(done):
+        print(f"nothing was left to predict: {args.out} has all {len(done)}; volumes.csv, manifest.json")
+    else:
+        names = ", ".join(done[:5]) + (f" and {len(done) - 5} more" if len(done) > 5 else "")
+        there = f" ({report.kept} were there)" if report.kept else ""
+        print(f"wrote {args.out}: {names}{there}; volumes.csv, manifest.json")
     if failed:
-        print(f"{failed} of {failed + len(written)} scans failed; the errors are above and in manifest.json")
-    if args.draws not in (None, writer.draws):
-        warn("W_DRAWS", f"the model gives {writer.draws} draws a scan, not the {args.draws} of --draws; see its family")
-    print(f"next: {_next(args, writer)}")
+        print(f"{failed} of {total} scans failed; the errors are above and in manifest.json")
+    if args.draws not in (None, report.draws):
+        warn("W_DRAWS", f"the model gives {report.draws} draws a scan, not the {args.draws} of --draws; see its family")
+    print(f"next: {_next(args, report)}")
     return 2 if failed else 0
 
 
-def _next(args: argparse.Namespace, writer: PredictionWriter) -> str:
-    if args.readings or writer.draws == 1:
-        return f"look at {args.out / writer.written[0] / 'preview.png'}"
-    command = ["probseg", "predict", str(args.run), *args.inputs, "--readings", str(min(8, writer.draws or 1))]
+def _next(args: argparse.Namespace, report: RunReport) -> str:
+    from probseg.io.output_formats import NIFTI, chosen_formats
+
+    if args.readings or report.draws == 1 or len(args.inputs) > 8:
+        return f"look at {args.out / report.done[0] / 'preview.png'}"
+    command = ["probseg", "predict", str(args.run), *args.inputs, "--readings", str(min(8, report.draws or 1))]
     command += ["--split", *args.split] if args.split else []
     command += ["--site", *args.site] if args.site else []
     command += ["--series", args.series] if args.series else []
     command += ["--rater", args.rater] if args.rater is not None else []
     command += ["--calibration", args.calibration] if args.calibration != "stored" else []
+    formats = chosen_formats([NIFTI, *args.format])
+    command += ["--format", *formats] if formats != (NIFTI,) else []
     return shlex.join([*command, "--out", f"{args.out}-readings"])

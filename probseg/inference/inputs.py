@@ -8,19 +8,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
-
 from probseg import io
 from probseg.case import Case, Source
 from probseg.errors import ProbsegError
+from probseg.inference.output_folder import RUN_FILES, WORKPLACE
 from probseg.io.guard import is_folder, is_nifti_name
 from probseg.manifest import BUNDLED, open_dataset
 from probseg.records import Dataset
 
-__all__ = ["Scan", "ScanFailure", "Scans", "dataset_scans", "is_dataset", "scan_loader", "scans_of"]
-
-_RUN_FILES = ("volumes.csv", "manifest.json")  # lie beside the folders of the scans
+__all__ = ["Scan", "dataset_scans", "is_dataset", "scans_of"]
 
 
 @dataclass(frozen=True)
@@ -30,46 +26,12 @@ class Scan:
     Attributes:
         case_id: name of its results; unique among the scans of a run and safe as the name of a folder.
         load: reads it; masks are left out.
+        source: what it is read from, as text.
     """
 
     case_id: str
     load: Callable[[], Case]
-
-
-@dataclass(frozen=True)
-class ScanFailure:
-    """A scan that could not be read or predicted, and why."""
-
-    case_id: str
-    error: ProbsegError
-
-
-class Scans(TorchDataset["Case | ScanFailure"]):
-    """Scans as a map-style data set; one that cannot be read is a `ScanFailure`, so that the rest go on."""
-
-    def __init__(self, scans: Sequence[Scan]) -> None:
-        self.scans = tuple(scans)
-
-    def __len__(self) -> int:
-        return len(self.scans)
-
-    def __getitem__(self, index: int) -> Case | ScanFailure:
-        """Read one scan."""
-        scan = self.scans[index]
-        try:
-            return replace(scan.load(), case_id=scan.case_id)
-        except ProbsegError as error:
-            return ScanFailure(scan.case_id, error)
-
-
-def scan_loader(scans: Sequence[Scan]) -> DataLoader[Case | ScanFailure]:
-    """A loader that gives one scan at a time; no two are in memory together."""
-    return DataLoader(Scans(scans), batch_size=1, collate_fn=_only)
-
-
-def _only(items: list[Case | ScanFailure]) -> Case | ScanFailure:
-    (item,) = items
-    return item
+    source: str = ""
 
 
 def is_dataset(text: str) -> bool:
@@ -128,7 +90,8 @@ def dataset_scans(dataset: Dataset, dimensions: int) -> list[Scan]:
         )
     dataset.require_images()
     blind = [replace(record, readings=()) for record in dataset.records]
-    return [Scan(record.case_id, lambda r=record: dataset.load(r)) for record in blind]  # type: ignore[misc]
+    place = "" if dataset.path is None else str(dataset.path.resolve())
+    return [Scan(r.case_id, lambda r=r: dataset.load(r), f"{place} {r.image}") for r in blind]  # type: ignore[misc]
 
 
 def _single(path: Path, dimensions: int, series: str | None) -> Scan:
@@ -138,7 +101,7 @@ def _single(path: Path, dimensions: int, series: str | None) -> Scan:
         image, geometry, stored = io.read_image(path, dimensions, series)
         return Case(name, name, "", image, {}, geometry, source=Source(path, stored, series))
 
-    return Scan(name, load)
+    return Scan(name, load, str(path.resolve()))
 
 
 def _safe_stem(path: Path) -> str:
@@ -154,7 +117,7 @@ def _safe_stem(path: Path) -> str:
 
 def _named(scans: Sequence[Scan]) -> Iterator[Scan]:
     """Names made unique, also where letter case does not count: a second ``ct`` becomes ``ct-2``."""
-    taken = {name.casefold() for name in _RUN_FILES}
+    taken = {name.casefold() for name in (*RUN_FILES, WORKPLACE)}
     for scan in scans:
         name, number = scan.case_id, 1
         while unicodedata.normalize("NFC", name).casefold() in taken:

@@ -11,9 +11,9 @@ from pytorch_lightning import LightningModule
 
 from probseg.case import Case
 from probseg.distribution import Draws
-from probseg.errors import ProbsegError
-from probseg.inference.inputs import ScanFailure
+from probseg.inference.failures import NothingLeft, ScanFailure, Turn, failure_of
 from probseg.inference.scan import ScanPrediction, predict_scan
+from probseg.io.output_formats import DICOM, NIFTI
 from probseg.models import SegmentationModule
 
 __all__ = ["PredictionSettings", "ScanPredictor"]
@@ -21,7 +21,10 @@ __all__ = ["PredictionSettings", "ScanPredictor"]
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How scans are predicted: the arguments of `predict_scan`, whose readings alone if any, and which calibrator."""
+    """How scans are predicted: the arguments of `predict_scan`, whose readings alone if any, and which calibrator.
+
+    ``formats`` are those of `probseg.io.output_formats` that results are written in.
+    """
 
     draws: Draws
     batch_size: int = 2
@@ -30,6 +33,7 @@ class PredictionSettings:
     overlap: float = 0.25
     rater: str | None = None
     calibration: dict[str, Any] | None = None
+    formats: tuple[str, ...] = (NIFTI,)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for ``summary.json``."""
@@ -42,6 +46,7 @@ class PredictionSettings:
             "overlap": self.overlap,
             **({} if self.rater is None else {"rater": self.rater}),
             "calibration": self.calibration,
+            "formats": list(self.formats),
         }
 
 
@@ -72,16 +77,27 @@ class ScanPredictor(LightningModule):
         """Leave the scan in main memory; its parts go to the device one by one."""
         return batch
 
-    def predict_step(self, batch: Case | ScanFailure, batch_idx: int) -> ScanPrediction | ScanFailure:
-        """Predict one scan; a fault of the scan is returned, so that the rest go on."""
-        if isinstance(batch, ScanFailure):
+    def predict_step(self, batch: Turn, batch_idx: int) -> ScanPrediction | ScanFailure | NothingLeft:
+        """Predict one scan; whatever goes wrong with it is returned, so that the rest go on."""
+        if not isinstance(batch, Case):
             return batch
         s = self.settings
         report = None if self.progress is None else _for_case(self.progress, batch.case_id)
         try:
+            if DICOM in s.formats:
+                _require_series(batch, self.model)
             return predict_scan(self.model, batch, s.draws, s.batch_size, s.readings, s.window, s.overlap, report)
-        except ProbsegError as error:
-            return ScanFailure(batch.case_id, error)
+        except Exception as error:
+            return failure_of(batch.case_id, error)
+
+
+def _require_series(case: Case, model: SegmentationModule) -> None:
+    """Refuse a scan of which no DICOM object can be made before an hour is spent on it."""
+    # highdicom takes a second to import, and most runs do without
+    from probseg.inference.dicom_outputs import require_series
+
+    assert model.info is not None  # a model that predicts is bound
+    require_series(case, model.info.labels)
 
 
 def _for_case(progress: Callable[[str, int, int], None], case_id: str) -> Callable[[int, int], None]:

@@ -1,4 +1,4 @@
-"""The files of one scan: maps and readings as NIfTI, a picture, and last of all the summary."""
+"""The files of one scan: maps and readings as NIfTI, DICOM objects, a picture, and last of all the summary."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from probseg.inference.scan import ScanPrediction
 from probseg.io import nifti
 from probseg.io.atomic import write_bytes, write_text
 from probseg.io.digest import file_sha256
+from probseg.io.output_formats import DICOM, NIFTI
 from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 
 __all__ = ["SCAN_FILES", "SUMMARY", "voxel_grid", "write_json", "write_scan"]
@@ -28,6 +29,12 @@ SCAN_FILES = (
     "probability.nii.gz",
     *(f"{name}.nii.gz" for name in UNCERTAINTY_MAPS),
     "readings.nii.gz",
+    "segmentation.dcm",
+    "segmentation_labelmap.dcm",
+    "probability.dcm",
+    "uncertainty.dcm",
+    *(f"uncertainty_{name}.dcm" for name in UNCERTAINTY_MAPS if name != "entropy"),
+    "report.dcm",
     "preview.png",
 )
 """All that may lie in the folder of a scan beside its summary, which holds their hashes."""
@@ -44,6 +51,20 @@ def write_scan(folder: Path, prediction: ScanPrediction, predictor: ScanPredicto
     """
     info = predictor.model.info
     assert info is not None  # predict_scan needed it
+    formats = predictor.settings.formats
+    if NIFTI in formats:
+        _write_nifti(folder, prediction)
+    if DICOM in formats:
+        # highdicom takes a second to import, and most runs do without
+        from probseg.inference.dicom_outputs import write_dicom
+
+        write_dicom(folder, prediction, summary)
+    write_bytes(folder / "preview.png", preview_png(prediction, info))
+    files = {name: file_sha256(folder / name) for name in SCAN_FILES if (folder / name).is_file()}
+    write_json(folder / SUMMARY, {**summary, "files": files})
+
+
+def _write_nifti(folder: Path, prediction: ScanPrediction) -> None:
     geometry, stored = voxel_grid(prediction.case)
 
     def write(name: str, array: NDArray) -> None:
@@ -58,9 +79,6 @@ def write_scan(folder: Path, prediction: ScanPrediction, predictor: ScanPredicto
         write(name, getattr(prediction, name))
     if len(prediction.readings):
         write("readings", prediction.labels.decode(prediction.readings))
-    write_bytes(folder / "preview.png", preview_png(prediction, info))
-    files = {name: file_sha256(folder / name) for name in SCAN_FILES if (folder / name).is_file()}
-    write_json(folder / SUMMARY, {**summary, "files": files})
 
 
 def voxel_grid(case: Case) -> tuple[Geometry, Geometry | None]:

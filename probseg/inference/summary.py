@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from probseg.case import Geometry
+from probseg.inference.input_hashes import grid_sha256, image_sha256
 from probseg.inference.predictor import ScanPredictor
 from probseg.inference.scan import ScanPrediction
 from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 
-__all__ = ["grid_sha256", "image_sha256", "provenance", "scan_summary"]
+__all__ = ["provenance", "scan_summary"]
 
 
 def scan_summary(prediction: ScanPrediction, predictor: ScanPredictor) -> dict[str, Any]:
@@ -53,15 +49,3 @@ def provenance(predictor: ScanPredictor) -> dict[str, Any]:
         "settings": predictor.settings.to_dict(),
         "versions": {name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy", "nibabel")},
     }
-
-
-def image_sha256(image: NDArray) -> str:
-    """Hash of the voxels, little-endian in C order, so that it does not depend on how they were stored."""
-    little = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
-    return hashlib.sha256(little.data.cast("B")).hexdigest()
-
-
-def grid_sha256(geometry: Geometry, stored: Geometry | None) -> str:
-    """Hash of where the voxels lie, and of the axes that they were stored along, which results are written in."""
-    grids = [None if grid is None else asdict(grid) for grid in (geometry, stored)]
-    return hashlib.sha256(json.dumps(grids, default=lambda v: v.item()).encode()).hexdigest()

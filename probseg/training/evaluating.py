@@ -14,6 +14,7 @@ from probseg.calibration_results import before_calibration, write_calibration
 from probseg.data.datamodule import MultiRaterData
 from probseg.errors import ProbsegError
 from probseg.family import family_name
+from probseg.io.digest import file_sha256
 from probseg.io.tables import write_csv
 from probseg.models import SegmentationModule
 from probseg.models.calibration import STORED, use_calibration
@@ -104,16 +105,19 @@ def predict_run(
     trainer: Trainer, model: SegmentationModule, data: MultiRaterData, run: Path, checkpoint: Path, overwrite: bool
 ) -> None:
     """Maps of every test case below ``predictions/`` of the run folder."""
-    from probseg.inference import PredictionSettings, PredictionWriter, ScanPredictor, dataset_scans, scan_loader
-    from probseg.inference.writer import file_sha256
+    from probseg.inference import PredictionSettings, ScanPredictor, dataset_scans, predict_scans
 
     settings = PredictionSettings(model.draws, calibration=model.calibration)
     predictor = ScanPredictor(model, settings, file_sha256(checkpoint))
     scans = dataset_scans(data.part("test"), data.info.dimensions)
-    writer = PredictionWriter(run / "predictions", overwrite)
-    trainer.callbacks.append(writer)  # type: ignore[attr-defined]  # set by Trainer's connector
-    trainer.predict(predictor, dataloaders=scan_loader(scans), return_predictions=False)
-    if writer.failures:
-        raise ProbsegError("E_SCANS_FAILED", f"{len(writer.failures)} of {len(scans)} scans failed; see above")
-    print(f"wrote {writer.out}: {len(writer.written)} scans; volumes.csv, manifest.json")
-    print(f"next: look at {writer.out / writer.written[0] / 'preview.png'}")
+    out = run / "predictions"
+    report = predict_scans(trainer, predictor, scans, out, overwrite)
+    if not trainer.is_global_zero:
+        return
+    if report.failed:
+        raise ProbsegError("E_SCANS_FAILED", f"{len(report.failed)} of {len(scans)} scans failed; see above")
+    if report.busy or report.left:
+        print(f"{len(report.done)} of {len(scans)} scans are in {out}; others are at {report.busy}")
+        return
+    print(f"wrote {out}: {len(report.done)} scans; volumes.csv, manifest.json")
+    print(f"next: look at {out / report.done[0] / 'preview.png'}")

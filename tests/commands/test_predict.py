@@ -19,7 +19,7 @@ import yaml
 
 from probseg.cli import main
 from probseg.data.synthetic import INFO, LABELS, generate, write
-from probseg.inference.writer import file_sha256
+from probseg.io.digest import file_sha256
 from probseg.manifest import open_dataset
 from probseg.models.checkpoints import describe
 from probseg.models.loading import build_model
