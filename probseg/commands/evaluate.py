@@ -7,7 +7,7 @@ import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probseg.errors import ProbsegError, warn
 from probseg.records import SPLITS
@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print the headline figures, and write the tables."""
     from probseg.commands.agreement_printing import clean
     from probseg.evaluation import gather, measure_cases
+    from probseg.evaluation.stored_promises import made_by
     from probseg.io.out_folder import check_out
     from probseg.io.predicted import predictions_of, read_json
     from probseg.manifest import open_dataset
@@ -89,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
     dataset = _chosen(args, whole, predictions)
     settings.checked({r.site for r in dataset.records if r.case_id in predictions})  # before an hour is spent
     held_back = _calibration(args, whole, dataset, predictions)
-    model = str(read_json(args.predictions / "manifest.json").get("model", "model"))
+    manifest = read_json(args.predictions / "manifest.json")
+    model = str(manifest.get("model", "model"))
     measured, fitted = (
         followed(measure_cases(part, predictions, args.jobs), sum(r.case_id in predictions for r in part.records))
         for part in (dataset, held_back)
@@ -101,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     _print(report)
     for sentence in report.sentences():
         print(clean(sentence))
-    written = _write(report, args.out)
+    written = _write(report, args.out, made_by(manifest))
     print(f"wrote {', '.join(str(args.out / name) for name in written)}")
     print(f"next: {shlex.join(['probseg', 'report', str(args.out), '--out', 'report.html'])}")
     return 0
@@ -186,7 +188,7 @@ def _cell(value: float, low: float, high: float) -> str:
     return shown[0] if low != low else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
-def _write(report: EvaluationReport, out: Path) -> list[str]:
+def _write(report: EvaluationReport, out: Path, maker: dict[str, Any]) -> list[str]:
     from probseg.io.atomic import write_text
     from probseg.io.tables import write_csv
 
@@ -196,6 +198,6 @@ def _write(report: EvaluationReport, out: Path) -> list[str]:
     for name, table in made.items():
         write_csv(out / f"{name}.csv", table.columns, table.rows)
     # Last, so that its presence says that the tables are whole.
-    text = json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({**report.to_dict(), "made_by": maker}, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(out / _REPORT, text + "\n")
     return [*(f"{name}.csv" for name in made), _REPORT]

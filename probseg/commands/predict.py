@@ -9,6 +9,7 @@ import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from probseg.records import SPLITS
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
+    from probseg.evaluation.stored_promises import StoredPromises
     from probseg.inference import PredictionSettings, RunReport
     from probseg.models import SegmentationModule
 
@@ -57,6 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="WHICH",
         help="stored (default): what probseg calibrate fitted, if anything; none; or the class path of a calibrator of "
         "your own, to let it be imported",
+    )
+    parser.add_argument(
+        "--promises",
+        default="stored",
+        metavar="WHICH",
+        help="adds conformal intervals of volume: what probseg evaluate --out wrote for this model; stored (default): "
+        "RUN/evaluation, if anything; or none",
     )
     parser.add_argument(
         "--batch-size", type=int, default=2, metavar="N", help="slices or windows a call of the network (default: 2)"
@@ -108,7 +117,10 @@ def run(args: argparse.Namespace) -> int:
             _choose_rater(model, args.rater)
             _leave_out_calibration(model, args)
         scans = scans_of(args.inputs, model.info.dimensions, args.split, args.series, args.site)
-        predictor = ScanPredictor(model, _settings(args, model), file_sha256(checkpoint))
+        sha256 = file_sha256(checkpoint)
+        settings = _settings(args, model)
+        settings = replace(settings, promises=_promises(args, sha256, settings))
+        predictor = ScanPredictor(model, settings, sha256)
         report = predict_scans(trainer, predictor, scans, args.out, args.overwrite)
     return _finish(args, report) if trainer.is_global_zero else 0
 
@@ -168,6 +180,25 @@ def _settings(args: argparse.Namespace, model: SegmentationModule) -> Prediction
         formats=chosen_formats(args.format),
         **chosen,
     )
+
+
+def _promises(args: argparse.Namespace, sha256: str, settings: PredictionSettings) -> StoredPromises | None:
+    """What was promised of this model's volumes; promises of another are refused where they are named, else told."""
+    from probseg.evaluation.stored_promises import REPORT, read_promises
+
+    if args.promises == "none":
+        return None
+    terms = {"checkpoint_sha256": sha256, "settings": settings.to_dict()}
+    if args.promises != "stored":
+        return read_promises(Path(args.promises), terms)
+    path = args.run / "evaluation" / REPORT
+    if not path.is_file():
+        return None
+    try:
+        return read_promises(path, terms)
+    except ProbsegError as error:
+        warn("W_PROMISES", f"no conformal intervals: {error.message}")
+        return None
 
 
 @contextmanager
@@ -246,6 +277,7 @@ def _next(args: argparse.Namespace, report: RunReport) -> str:
     command += ["--series", args.series] if args.series else []
     command += ["--rater", args.rater] if args.rater is not None else []
     command += ["--calibration", args.calibration] if args.calibration != "stored" else []
+    command += ["--promises", args.promises] if args.promises != "stored" else []
     formats = chosen_formats([NIFTI, *args.format])
     command += ["--format", *formats] if formats != (NIFTI,) else []
     return shlex.join([*command, "--out", f"{args.out}-readings"])

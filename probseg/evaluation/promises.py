@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from probseg.analysis.risk_control import (
     missed_votes,
 )
 from probseg.analysis.tables import Table, ends, interval_columns, plain
-from probseg.analysis.volume_intervals import volume_intervals
+from probseg.analysis.volume_intervals import LEVELS, volume_intervals
 from probseg.analysis.volume_scores import CaseVolumes
 from probseg.evaluation.case import EvaluatedCase
 from probseg.evaluation.settings import EvaluationSettings
@@ -101,6 +101,8 @@ class Promises:
         sensitivity, sets: thresholds for the union of the raters and for sets of classes.
         missed_foreground, missed_votes: what they miss of the patients measured, with intervals over patients.
         set_size: mean number of classes in a set, of the patients measured.
+        intervals: structure to percent to the widening of the model's interval of so many percent, all sites together:
+            what `probseg.evaluation.stored_promises` keeps for new patients.
     """
 
     level: float
@@ -110,6 +112,7 @@ class Promises:
     missed_foreground: Interval
     missed_votes: Interval
     set_size: Interval
+    intervals: Mapping[str, Mapping[int, ConformalIntervals]] = field(default_factory=dict)
 
     def tables(self) -> dict[str, Table]:
         """``conformal.csv`` of volumes and ``thresholds.csv`` of risk control."""
@@ -139,6 +142,10 @@ class Promises:
                 {"class": p.structure, **p.fitted.to_dict(), "before": plain(p.before), "after": plain(p.after)}
                 for p in self.volumes
             ],
+            "intervals": {
+                structure: {str(level): fitted.to_dict() for level, fitted in levels.items()}
+                for structure, levels in self.intervals.items()
+            },
             "sensitivity": {**self.sensitivity.to_dict(), "missed": plain(self.missed_foreground)},
             "sets": {**self.sets.to_dict(), "missed": plain(self.missed_votes), "set_size": plain(self.set_size)},
         }
@@ -193,6 +200,7 @@ def promised(
                 interval_coverage(e, test[1], list(measured.patients), samples, seed) for e in (test[0], widened)
             )
             found.append(Promise(name, fitted, before, after))
+    intervals = {name: _every_level(calibration, k) for k, name in enumerate(names) if name}
     losses = [np.array([case.missed[k] for case in calibration.cases]) for k in range(2)]
     controls = [control_risk(loss, list(calibration.patients), 1 - level) for loss in losses]
     places = [int(np.searchsorted(THRESHOLDS, control.threshold)) for control in controls]
@@ -201,7 +209,18 @@ def promised(
         for k in range(2)
     ]
     sizes = bootstrap_mean([c.set_size[places[1]] for c in measured.cases], measured.patients, samples, seed)
-    return Promises(level, tuple(found), controls[0], controls[1], shares[0], shares[1], sizes)
+    kept = {name: levels for name, levels in intervals.items() if levels}
+    return Promises(level, tuple(found), controls[0], controls[1], shares[0], shares[1], sizes, kept)
+
+
+def _every_level(calibration: Patients, k: int) -> dict[int, ConformalIntervals]:
+    """The widening of structure k at each of `LEVELS`; none where the calibration split says nothing of it."""
+    found = {}
+    for percent in LEVELS:
+        ends, volumes = _intervals_of(calibration.cases, k, percent / 100)
+        if not np.isnan(ends).all():
+            found[percent] = fit_conformal(ends, volumes, list(calibration.patients), percent / 100, Relative())
+    return found
 
 
 def _intervals_of(cases: Sequence[CasePromises], k: int, level: float) -> tuple[NDArray[np.float64], list[NDArray]]:

@@ -52,7 +52,7 @@ _MAPS = {
     "noise": "Uncertainty left within one reading",
 }
 _LEVEL = "95"  # percent, of the intervals in the report
-_WITHOUT_EFFECT = ("formats", "readings", "batch_size")  # settings that change no object
+_WITHOUT_EFFECT = ("formats", "readings")  # settings that change no object
 
 
 def require_series(case: Case, labels: LabelSet) -> SourceSeries:

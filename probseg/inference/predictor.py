@@ -11,6 +11,7 @@ from pytorch_lightning import LightningModule
 
 from probseg.case import Case
 from probseg.distribution import Draws
+from probseg.evaluation.stored_promises import StoredPromises
 from probseg.inference.failures import NothingLeft, ScanFailure, Turn, failure_of
 from probseg.inference.scan import ScanPrediction, predict_scan
 from probseg.io.output_formats import DICOM, NIFTI
@@ -23,7 +24,8 @@ __all__ = ["PredictionSettings", "ScanPredictor"]
 class PredictionSettings:
     """How scans are predicted: the arguments of `predict_scan`, whose readings alone if any, and which calibrator.
 
-    ``formats`` are those of `probseg.io.output_formats` that results are written in.
+    ``formats`` are those of `probseg.io.output_formats` that results are written in; ``promises`` those of volumes that
+    ``probseg evaluate`` made for this model.
     """
 
     draws: Draws
@@ -34,6 +36,7 @@ class PredictionSettings:
     rater: str | None = None
     calibration: dict[str, Any] | None = None
     formats: tuple[str, ...] = (NIFTI,)
+    promises: StoredPromises | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for ``summary.json``."""
@@ -47,6 +50,7 @@ class PredictionSettings:
             **({} if self.rater is None else {"rater": self.rater}),
             "calibration": self.calibration,
             "formats": list(self.formats),
+            **({} if self.promises is None else {"promises": self.promises.to_dict()}),
         }
 
 

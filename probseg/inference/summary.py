@@ -10,6 +10,7 @@ import numpy as np
 from probseg.inference.input_hashes import grid_sha256, image_sha256
 from probseg.inference.predictor import ScanPredictor
 from probseg.inference.scan import ScanPrediction
+from probseg.io.output_formats import DICOM
 from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 
 __all__ = ["provenance", "scan_summary"]
@@ -32,7 +33,7 @@ def scan_summary(prediction: ScanPrediction, predictor: ScanPredictor) -> dict[s
         "classes": {c.name: c.value for c in labels.classes},
         "groups": {g.name: list(g.classes) for g in labels.groups},
         "draws": len(prediction.draw_counts),
-        "volumes": [v.to_dict() for v in prediction.volumes],
+        "volumes": [v.to_dict(predictor.settings.promises) for v in prediction.volumes],
         "uncertainty_nats": uncertainty,
         "input_sha256": image_sha256(case.image),
         "grid_sha256": grid_sha256(case.geometry, case.source.geometry),
@@ -43,9 +44,12 @@ def scan_summary(prediction: ScanPrediction, predictor: ScanPredictor) -> dict[s
 def provenance(predictor: ScanPredictor) -> dict[str, Any]:
     """What made the results, in plain types; no paths and nothing of a patient."""
     model = predictor.model
+    dicom = ("pydicom", "highdicom") if DICOM in predictor.settings.formats else ()
     return {
         "model": f"{type(model).__module__}.{type(model).__qualname__}",
         "checkpoint_sha256": predictor.checkpoint_sha256,
         "settings": predictor.settings.to_dict(),
-        "versions": {name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy", "nibabel")},
+        "versions": {
+            name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy", "nibabel", *dicom)
+        },
     }

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from probseg.analysis.conformal import Absolute, ConformalIntervals
+from probseg.evaluation.stored_promises import StoredPromises
 from probseg.inference.volumes import VOLUME_COLUMNS, StructureVolume, structure_volumes, volume_rows
 from probseg.labels import LabelClass, LabelGroup, LabelSet
 
@@ -52,3 +54,36 @@ def test_rows_fit_their_columns() -> None:
     assert (named["case_id"], named["class"], named["draws"], named["mean_ml"]) == ("a", "x", 2, 4.0)
     assert (named["low_50_ml"], named["high_50_ml"]) == (3.0, 5.0)
     assert (named["mode_ml"], named["readings_ml"]) == (1.0, 5.0)
+    assert named["conformal_low_95_ml"] is None and named["percent_of_lung"] is None
+
+
+def test_conformal_intervals_stand_beside_the_models_own() -> None:
+    """Two draws of 3 and 5 mL make every interval 3 to 5; one is widened by 1 mL, one has no end."""
+    one = ConformalIntervals(0.5, Absolute(), (1.0, 1.0), 9, {}, {})
+    none = ConformalIntervals(0.95, Absolute(), (math.inf, math.inf), 9, {}, {})
+    promises = StoredPromises({"x": {50: one, 95: none}}, "ab")
+    volume = StructureVolume("x", np.array([3.0, 5.0]), np.array([2.0, 8.0]), 1.0)
+    said = volume.to_dict(promises)
+    assert said["conformal_ml"] == {"50": [2.0, 6.0], "95": [0.0, None]}
+    assert said["intervals_ml"] == volume.to_dict()["intervals_ml"]
+    (row,) = volume_rows("a", [said])
+    named = dict(zip(VOLUME_COLUMNS, row, strict=True))
+    ends = [named[f"conformal_{end}_{level}_ml"] for level in (50, 80, 95) for end in ("low", "high")]
+    assert ends == [2.0, 6.0, None, None, 0.0, math.inf]
+    other = StructureVolume("y", np.array([3.0, 5.0]), np.array([2.0, 8.0]), 1.0)
+    assert other.to_dict(promises)["conformal_ml"] == {}  # nothing was fitted for it
+
+
+def test_percent_of_the_lung_of_the_same_draw() -> None:
+    """The opacity lies outside of the class lung, so the lung of a draw is 6 + 2 and 4 + 4 voxels; of air, none."""
+    labels = LabelSet((LabelClass(0, "background"), LabelClass(1, "lung"), LabelClass(2, "opacity")))
+    expected = np.array([[2.0, 6.0, 2.0], [2.0, 4.0, 4.0]])
+    lung, opacity = structure_volumes(labels, expected, np.zeros((2, 3), int), np.zeros(3, int), math.nan)
+    assert lung.percents is not None and opacity.percents is not None
+    assert (lung.percents.tolist(), opacity.percents.tolist()) == ([75.0, 50.0], [25.0, 50.0])
+    assert opacity.to_dict()["percent_of_lung"] == {"mean": 37.5, "intervals": {"95": [25.0, 50.0]}}
+    (row, _) = volume_rows("a", [v.to_dict() for v in (opacity, lung)])
+    assert dict(zip(VOLUME_COLUMNS, row, strict=True))["percent_of_lung_high_95"] == 50.0
+    (air, _) = structure_volumes(labels, expected * [1, 0, 0], np.zeros((2, 3), int), np.zeros(3, int), 1.0)
+    assert air.to_dict()["percent_of_lung"]["mean"] is None
+    assert "percent_of_lung" not in StructureVolume("x", np.ones(2), np.ones(2), 1.0).to_dict()
