@@ -31,6 +31,7 @@ _COMMANDS = {
     "adapt": ("adapt", "a trained model brought to another site, as a run of its own"),
     "agreement": ("agreement", "how far raters agree with one another"),
     "evaluate": ("evaluate", "predictions against the raters: distributions, calibration, volumes"),
+    "export": ("export", "a trained model as a folder that others can use"),
     "compare": ("compare", "tested runs side by side, as CSV, Markdown and LaTeX"),
     "report": ("report", "one self-contained page of runs and agreement"),
 }

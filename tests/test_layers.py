@@ -16,7 +16,7 @@ LAYERS = (
     {"errors", "family", "parallel", "progress"},
     {"case", "labels"},
     {"records"},
-    {"io"},
+    {"io", "zoo"},
     {"manifest", "joining"},
     {"store"},
     {"survey", "adaptation"},
@@ -28,6 +28,7 @@ LAYERS = (
     {"models"},
     {"inference", "results", "calibration_results"},
     {"report"},
+    {"exporting"},
     {"training", "adapting", "checking", "demo", "commands", "cli", "__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -7,6 +7,7 @@ from pathlib import Path
 from probseg.checking.finding import Finding
 from probseg.io.guard import ZIP_FAULTS, file_size, is_folder
 from probseg.manifest import BUNDLED
+from probseg.zoo import located
 
 __all__ = ["check"]
 
@@ -28,7 +29,7 @@ def check(path: str | Path, dimensions: int | None = None, series: str | None = 
     Raises:
         ProbsegError: what is wrong with it.
     """
-    path = Path(path)
+    path = located(path)
     if str(path) == BUNDLED and not path.exists():
         return _dataset(path)
     if is_folder(path):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from probseg.errors import ProbsegError, warn
 from probseg.records import SPLITS
+from probseg.zoo import located, model_folder
 
 # The rest is imported when it runs: --help must answer at once.
 if TYPE_CHECKING:
@@ -33,9 +34,16 @@ EXAMPLE = "probseg predict runs/probabilistic_unet scan-as-dicom/ other.nii.gz -
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder of probseg fit, or a checkpoint")
+    parser.add_argument(
+        "run", metavar="RUN", type=Path, nargs="?", help="run folder of probseg fit, checkpoint, or exported folder"
+    )
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="+", help="DICOM folder or file, NIfTI file, or dataset (all of its cases)"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="instead of RUN, a model that comes with probseg; probseg export --list names them",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
@@ -76,12 +84,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window",
         type=int,
-        nargs=3,
-        metavar=("SLICES", "ROWS", "COLUMNS"),
-        help="size of the windows of a 3-D network (default: 32 128 128)",
+        nargs="+",
+        metavar="SIZE",
+        help="overlapping windows, blended: SLICES ROWS COLUMNS of a 3-D network (default: 32 128 128), ROWS COLUMNS of "
+        "a 2-D network (default: whole slices)",
     )
     parser.add_argument(
         "--overlap", type=float, metavar="SHARE", help="share by which such windows overlap (default: 0.25)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "32", "half"),
+        default="auto",
+        help="of the network: half where the device has it, 32 bits, or auto (default): half where at least 99.5 percent "
+        "of the foreground keeps its class in it",
     )
     parser.add_argument(
         "--devices", type=int, metavar="N", help="processes that share the scans, each with a device (default: 1)"
@@ -100,6 +116,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict every scan; 0 when all went well, 2 when some could not be predicted."""
+    _choose_model(args)
     _check_arguments(args)
     from probseg.inference import ScanPredictor, predict_scans, scans_of
     from probseg.io.digest import file_sha256
@@ -123,6 +140,16 @@ def run(args: argparse.Namespace) -> int:
         predictor = ScanPredictor(model, settings, sha256)
         report = predict_scans(trainer, predictor, scans, args.out, args.overwrite)
     return _finish(args, report) if trainer.is_global_zero else 0
+
+
+def _choose_model(args: argparse.Namespace) -> None:
+    """RUN as it is, or what --model names; then all that stands alone are inputs."""
+    if args.model is not None:
+        args.inputs = [*([] if args.run is None else [str(args.run)]), *args.inputs]
+        args.run = model_folder(args.model)
+    elif args.run is None:
+        raise ProbsegError("E_USAGE", "give RUN and INPUT, or --model NAME and INPUT; see probseg predict --help")
+    args.run = located(args.run)
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -166,8 +193,13 @@ def _settings(args: argparse.Namespace, model: SegmentationModule) -> Prediction
     from probseg.inference.scan import space_axes
     from probseg.io.output_formats import chosen_formats
 
-    if space_axes(model) == 2 and (args.window or args.overlap is not None):
-        raise ProbsegError("E_USAGE", "--window and --overlap are for 3-D networks, but this model's is 2-D; omit them")
+    axes = space_axes(model)
+    if args.window and len(args.window) != axes:
+        raise ProbsegError(
+            "E_USAGE", f"--window needs {axes} sizes for this model's {axes}-D network, but has {len(args.window)}"
+        )
+    if axes == 2 and args.overlap is not None and not args.window:
+        raise ProbsegError("E_USAGE", "--overlap is of windows, which a 2-D network has with --window only; omit it")
     given = {"window": tuple(args.window) if args.window else None, "overlap": args.overlap}
     draws = Draws(model.draws.count if args.draws is None else args.draws, args.seed)
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -175,6 +207,7 @@ def _settings(args: argparse.Namespace, model: SegmentationModule) -> Prediction
         draws,
         args.batch_size,
         args.readings,
+        precision=args.precision,
         rater=args.rater,
         calibration=model.calibration,
         formats=chosen_formats(args.format),
@@ -271,7 +304,8 @@ def _next(args: argparse.Namespace, report: RunReport) -> str:
 
     if args.readings or report.draws == 1 or len(args.inputs) > 8:
         return f"look at {args.out / report.done[0] / 'preview.png'}"
-    command = ["probseg", "predict", str(args.run), *args.inputs, "--readings", str(min(8, report.draws or 1))]
+    chosen = [str(args.run)] if args.model is None else ["--model", args.model]
+    command = ["probseg", "predict", *chosen, *args.inputs, "--readings", str(min(8, report.draws or 1))]
     command += ["--split", *args.split] if args.split else []
     command += ["--site", *args.site] if args.site else []
     command += ["--series", args.series] if args.series else []

@@ -18,6 +18,7 @@ from probseg.models.checkpoints import best_checkpoint, load_weights, read_check
 from probseg.models.exported import is_weights
 from probseg.networks.blocks import BLOCKS, NORMS
 from probseg.records import DatasetInfo
+from probseg.zoo import located
 
 __all__ = ["build_model", "foreign_names", "load_model"]
 
@@ -73,9 +74,9 @@ def load_model(path: str | Path) -> SegmentationModule:
 
     The class and settings of the model come from the checkpoint if all of them are probseg's own; a class of another
     package is imported only when the ``config.yaml`` of the run, which its user wrote, names the same. An exported
-    folder names probseg's own classes only.
+    folder names probseg's own classes only; ``zoo:NAME`` is one that comes with the package.
     """
-    path = Path(path)
+    path = located(path)
     if not path.exists():
         raise ProbsegError("E_FILE_MISSING", f"there is no run or checkpoint at '{path}'")
     file = best_checkpoint(path) if path.is_dir() else path

@@ -134,6 +134,10 @@ class SWAG(Wrapper):
             named[name] = piece.reshape(value.shape).to(value.dtype)
         return named
 
+    def mean_weights(self) -> dict[str, Tensor]:
+        """The mean of the snapshots, weights and statistics of the member by name."""
+        return self._by_name(self.mean)
+
     # -- collecting ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
