@@ -1,14 +1,25 @@
-"""``probseg report``: one self-contained page of tested runs."""
+"""``probseg report``: one self-contained page of raters, models and cases."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from probseg.report import build_report
+from probseg.errors import ProbsegError
 
-DESCRIPTION = "Write one self-contained HTML page of tested runs: figures, pictures, calibration, provenance."
-EXAMPLE = "probseg report runs/probabilistic-unet runs/deterministic --out report.html"
+# The rest is imported when it runs: --help must answer at once.
+if TYPE_CHECKING:
+    from probseg.report.page import PageOptions
+
+DESCRIPTION = """\
+Write one self-contained HTML page, to be opened from the disk without a network: how far raters differ, how close a
+model comes to them, calibration, volumes, the worst cases, a viewer of their scans, definitions and provenance.
+
+Give any of: what probseg agreement, evaluate and predict wrote, run folders of probseg test, a folder with runs/ inside
+like the demo's, and the dataset, which gives the scans to pictures and viewer."""
+EXAMPLE = "probseg report agreement evaluation predictions dataset --out report.html"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +29,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         nargs="+",
-        help="run folder of `probseg test`, folder with runs/ inside like the demo's, or folder of `probseg agreement`",
+        help="results of agreement or evaluate, predictions, run folder, folder with runs/ inside, or dataset",
     )
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
+    parser.add_argument(
+        "--viewer", metavar="N", type=int, help="cases in the viewer, the worst first (default: 4, with a dataset)"
+    )
+    parser.add_argument("--no-viewer", action="store_true", help="leave the viewer out; the page is some MB smaller")
+    parser.add_argument(
+        "--viewer-mb", metavar="MB", type=float, help="most MB that the scans in the viewer add (default: 60)"
+    )
+    parser.add_argument("--worst", metavar="N", type=int, default=6, help="worst cases as pictures (default: 6)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the page and say where it is."""
-    path = build_report(args.folders, args.out)
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
-    print(f"next: open {path.resolve().as_uri()} in a browser")
+    """Write the page and say where it is and what is in it."""
+    from probseg.report.inputs import gather_inputs
+    from probseg.report.page import write_page
+
+    options = _options(args)
+    inputs = gather_inputs(args.folders)
+    if args.viewer is not None and not inputs.datasets:
+        raise ProbsegError("E_USAGE", "--viewer needs scans to show; give the dataset as one more DIR")
+    page = write_page(inputs, args.out, options)
+    for message in page.messages:
+        print(message)
+    if page.viewed:
+        print(f"in the viewer: {', '.join(page.viewed)}")
+    print(f"{page.path} ({page.path.stat().st_size / 1e6:.1f} MB)")
+    print(f"next: open {page.path.resolve().as_uri()} in a browser")
     return 0
+
+
+def _options(args: argparse.Namespace) -> PageOptions:
+    from probseg.report.page import PageOptions
+
+    if args.no_viewer and (args.viewer is not None or args.viewer_mb is not None):
+        raise ProbsegError("E_USAGE", "--no-viewer leaves out what --viewer and --viewer-mb ask for; give one of them")
+    for name, value, least in (("viewer", args.viewer, 1), ("worst", args.worst, 0)):
+        if value is not None and value < least:
+            raise ProbsegError("E_USAGE", f"--{name} must be at least {least}, but is {value}")
+    if args.viewer_mb is not None and not args.viewer_mb > 0:
+        raise ProbsegError("E_USAGE", f"--viewer-mb must be positive, but is {args.viewer_mb}")
+    usual = PageOptions()
+    # names of folders alone: where they lie on this machine is nobody's business who reads the page
+    command = shlex.join(["probseg", "report", *(folder.resolve().name for folder in args.folders)])
+    return PageOptions(
+        viewer=0 if args.no_viewer else usual.viewer if args.viewer is None else args.viewer,
+        viewer_mb=usual.viewer_mb if args.viewer_mb is None else args.viewer_mb,
+        worst=args.worst,
+        command=command,
+    )

@@ -6,26 +6,28 @@ import base64
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from probseg.report import plots
-from probseg.report.plots.style import STYLE
+from probseg.report.plots.style import STYLE, WARN
 from probseg.report.results import RunResult
 
-__all__ = ["colour_stops", "forest_svg", "panel", "reliability_svg"]
+__all__ = ["chart", "colour_stops", "forest_svg", "panel", "reliability_svg"]
 
 _PAGE_COLOURS = {
     plots.INK: "var(--ink)",
     plots.MUTED: "var(--muted)",
     plots.LINE: "var(--line)",
     plots.ACCENT: "var(--accent)",
+    WARN: "var(--warn)",
 }
 
 
@@ -52,22 +54,40 @@ def panel(draw: Callable[[Axes], object], shape: tuple[int, int], width: int) ->
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def forest_svg(runs: Sequence[RunResult], metrics: Sequence[tuple[str, str]], description: str) -> str:
+def chart(
+    draw: Callable[[Axes], object], name: str, description: str, size: tuple[float, float] = (5.2, 4.0)
+) -> Markup:
+    """One plot as inline SVG.
+
+    Args:
+        draw: draws on the axes it is given.
+        name: of its own on the page, for identifiers.
+        description: what it shows, for those who cannot see it.
+        size: inches; text has 10 points.
+    """
+    with mpl.rc_context({**STYLE, "font.size": 10.0}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.add_subplot())
+        return Markup(_svg(figure, name, description))
+
+
+def forest_svg(
+    runs: Sequence[RunResult], titles: Mapping[str, str], metrics: Sequence[tuple[str, str]], description: str
+) -> str:
     """Every family's figure and interval, one small plot a metric (name, heading) side by side, as inline SVG."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(15.0, (70 + 26 * len(runs)) / 72))
+        figure = Figure(figsize=(15.0, (70 + 26 * len(runs)) / 72), layout="constrained")
         all_axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, (metric, heading) in zip(all_axes, metrics, strict=True):
             plots.forest(runs, axes, metric)
             axes.set_title(heading, pad=12)
             axes.spines["left"].set_visible(False)
         all_axes[0].tick_params(axis="y", labelcolor=plots.INK, pad=10)
-        height = 70 + 26 * len(runs)
-        figure.subplots_adjust(left=0.165, right=0.985, top=1 - 36 / height, bottom=26 / height, wspace=0.14)
+        all_axes[0].set_yticklabels([titles.get(str(run.folder), run.title) for run in runs])
         return _svg(figure, "forest", description)
 
 
-def reliability_svg(runs: Sequence[RunResult], description: str) -> str:
+def reliability_svg(runs: Sequence[RunResult], titles: Mapping[str, str], description: str) -> str:
     """The reliability curves, one small plot a family, as inline SVG."""
     curves = [c for r in runs for c in (r.reliability, r.reliability_before) if c is not None and len(c.count)]
     lowest = min(float(min(c.confidence.min(), c.frequency.min())) for c in curves)
@@ -80,7 +100,7 @@ def reliability_svg(runs: Sequence[RunResult], description: str) -> str:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, run in zip(grid.flat, runs, strict=False):
             plots.reliability(run, axes, start)
-            axes.set_title(run.title, pad=10)
+            axes.set_title(titles.get(str(run.folder), run.title), pad=10)
             axes.set_xlabel("stated probability")
         for axes in grid.flat[len(runs) :]:
             axes.set_visible(False)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from probseg.errors import ProbsegError, warn
 from probseg.evaluation import RATERS
+from probseg.report.csv_rows import read_count, read_number, read_rows
 from probseg.report.results import CaseTable, Estimate, Example, Reliability, RunResult
 
 __all__ = ["find_runs", "load_run"]
@@ -86,48 +85,8 @@ def load_run(folder: str | Path) -> RunResult:
     )
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ProbsegError("E_PARSE", f"'{path}' is not a readable UTF-8 CSV file: {error}") from error
-    missing = [c for c in columns if c not in header]
-    if missing:
-        raise ProbsegError("E_SCHEMA", f"'{path}' lacks the column '{missing[0]}'; it needs {', '.join(columns)}")
-    if any(None in row or None in row.values() for row in rows):
-        raise ProbsegError("E_PARSE", f"'{path}' has a row with more or fewer cells than its header")
-    return rows
-
-
-def _plain(text: str) -> str:
-    """A name without the apostrophe that tables put before what a spreadsheet would take for a formula."""
-    return text[1:] if text[:1] == "'" and text[1:2] in tuple("=+-@\t\r") else text
-
-
-def _number(text: str, path: Path) -> float:
-    """A cell; NaN where it is empty."""
-    if not text.strip():
-        return math.nan
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ProbsegError("E_PARSE", f"'{path}' holds '{text[:40]}' where a number belongs") from error
-
-
-def _count(text: str, path: Path) -> int:
-    value = _number(text, path)
-    if math.isnan(value):
-        return 0
-    if not value.is_integer() or value < 0:
-        raise ProbsegError("E_PARSE", f"'{path}' holds '{text[:40]}' where a count belongs")
-    return int(value)
-
-
 def _read_results(path: Path) -> tuple[str, dict[str, Estimate]]:
-    rows = _rows(path, ("family", "metric", "value", "low", "high", "n"))
+    rows = read_rows(path, ("family", "metric", "value", "low", "high", "n"))
     overall = [r for r in rows if not r.get("site") and not r.get("class")]  # rows a site or class are parts of these
     families = sorted({r["family"] for r in overall})
     if len(families) == 2 and RATERS in families:  # of an evaluation, which has the raters beside the model
@@ -139,7 +98,10 @@ def _read_results(path: Path) -> tuple[str, dict[str, Estimate]]:
         )
     figures = {
         r["metric"]: Estimate(
-            _number(r["value"], path), _number(r["low"], path), _number(r["high"], path), _count(r["n"], path)
+            read_number(r["value"], path),
+            read_number(r["low"], path),
+            read_number(r["high"], path),
+            read_count(r["n"], path),
         )
         for r in overall
     }
@@ -169,26 +131,26 @@ def _summary_of_evaluation(folder: Path) -> Mapping[str, Any]:
 def _read_cases(path: Path) -> CaseTable | None:
     if not path.is_file():
         return None
-    rows = _rows(path, ("case_id", "patient_id"))
+    rows = read_rows(path, ("case_id", "patient_id"))
     metrics = [c for c in (rows[0] if rows else ()) if c not in ("case_id", "patient_id", "site", "readings")]
     return CaseTable(
-        tuple(_plain(r["case_id"]) for r in rows),
-        tuple(_plain(r["patient_id"]) for r in rows),
-        {m: np.array([_number(r[m], path) for r in rows]) for m in metrics},
+        tuple(r["case_id"] for r in rows),
+        tuple(r["patient_id"] for r in rows),
+        {m: np.array([read_number(r[m], path) for r in rows]) for m in metrics},
     )
 
 
 def _read_reliability(path: Path) -> Reliability | None:
     if not path.is_file():
         return None
-    rows = _rows(path, ("confidence", "frequency", "count"))
+    rows = read_rows(path, ("confidence", "frequency", "count"))
     whole = [r for r in rows if not any(r.get(name) for name in ("site", "rater", "class"))]
     whole = [r for r in whole if r.get("region", "region") == "region"]
-    kept = [r for r in whole if _count(r["count"], path) > 0]
+    kept = [r for r in whole if read_count(r["count"], path) > 0]
     return Reliability(
-        np.array([_number(r["confidence"], path) for r in kept]),
-        np.array([_number(r["frequency"], path) for r in kept]),
-        np.array([_count(r["count"], path) for r in kept], dtype=np.int64),
+        np.array([read_number(r["confidence"], path) for r in kept]),
+        np.array([read_number(r["frequency"], path) for r in kept]),
+        np.array([read_count(r["count"], path) for r in kept], dtype=np.int64),
     )
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from probseg.report.results import Estimate, RunResult
 
-__all__ = ["COLUMNS", "Cell", "Column", "Row", "figure_text", "interval_text", "table"]
+__all__ = [
+    "COLUMNS",
+    "Cell",
+    "Column",
+    "Row",
+    "cell_of",
+    "figure_text",
+    "interval_text",
+    "number_cell",
+    "table",
+    "words_of",
+]
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -122,11 +134,15 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as text; ``note`` is the number of the reason below the table when it is undefined."""
+    """A figure as text; ``note`` is the number of the reason below the table when it is undefined.
+
+    ``number`` is what a table sorts it by, empty where it is undefined.
+    """
 
     value: str
     interval: str = ""
     note: int | None = None
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +152,27 @@ class Row:
     run: RunResult
     title: str
     cells: tuple[Cell, ...]
+
+
+def cell_of(estimate: Estimate, digits: int = 3, scale: float = 1.0) -> Cell:
+    """A figure times ``scale`` with its interval, or a dash."""
+    if not estimate.defined:
+        return Cell(DASH)
+    own = Estimate(scale * estimate.value, scale * estimate.low, scale * estimate.high, estimate.n)
+    return Cell(figure_text(own.value, digits), interval_text(own, digits), number=f"{own.value:.9g}")
+
+
+def number_cell(value: float, digits: int = 3) -> Cell:
+    """A number without an interval, or a dash where it is NaN."""
+    return Cell(figure_text(value, digits), number=f"{value:.9g}") if math.isfinite(value) else Cell(DASH)
+
+
+def words_of(estimate: Estimate, digits: int = 3, unit: str = "", scale: float = 1.0) -> str:
+    """``0.123 (95 % interval 0.100 to 0.140)`` for a sentence."""
+    cell = cell_of(estimate, digits, scale)
+    return (
+        f"{cell.value}{unit} (95\N{NO-BREAK SPACE}% interval {cell.interval})" if cell.interval else cell.value + unit
+    )
 
 
 def figure_text(value: float, digits: int = 3) -> str:
@@ -167,7 +204,7 @@ def table(runs: Sequence[RunResult], titles: Sequence[str]) -> tuple[tuple[Colum
             own = run.is_raters and column.metric == "diversity"  # raters spread among themselves, not within one
             estimate = run.figure("rater_diversity" if own else column.metric)
             if estimate.defined:
-                cells.append(Cell(figure_text(estimate.value), interval_text(estimate)))
+                cells.append(cell_of(estimate))
                 continue
             reason = _reason(run, column)
             if reason not in reasons:

@@ -25,6 +25,7 @@ __all__ = [
     "UNCERTAINTY",
     "WARN",
     "bare",
+    "hex_colour",
     "line_of",
     "logarithmic",
     "matrix",
@@ -52,6 +53,13 @@ STYLE: Any = {
     "axes.labelcolor": MUTED,
 }
 """Settings of Matplotlib for `matplotlib.rc_context`; the page and `save_figure` use them."""
+
+
+def hex_colour(declared: object, default: str) -> str:
+    """A colour that somebody declared where it is ``#rrggbb``; it goes into a page's style, so nothing else may."""
+    text = str(declared or "")
+    good = len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdefABCDEF" for c in text[1:])
+    return text if good else default
 
 
 def bare(axes: Axes) -> Axes:

@@ -8,7 +8,7 @@ import pytest
 
 from probseg.report.reading import load_run
 from probseg.report.results import CaseTable, RunResult, paired_difference
-from probseg.report.summary import summarise
+from probseg.report.sections.summary import summarise
 
 Make = Callable[..., Path]
 CLEAR = {"ged_v": [0.10, 0.12, 0.11, 0.09, 0.13, 0.11]}

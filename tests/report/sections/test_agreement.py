@@ -8,7 +8,8 @@ import pytest
 
 from probseg.errors import ProbsegError
 from probseg.report import build_report
-from probseg.report.agreement import is_agreement, load_agreement
+from probseg.report.sections.agreement import agreement_view
+from probseg.report.stored_agreement import is_agreement, read_agreement
 
 
 def interval(value: float | None, half: float = 0.02, n: int = 9) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_figures_come_back_with_intervals_and_dashes(folder: Path) -> None:
-    view = load_agreement(folder)
+    view = agreement_view(read_agreement(folder))
     ((name, cells, pairs, one_empty),) = view.rows
     assert (name, pairs, one_empty) == ("nodule", 54, 7)
     assert [c.value for c in cells] == ["0.600", "0.500", "0.68", "\N{EN DASH}"]
@@ -48,13 +49,13 @@ def test_figures_come_back_with_intervals_and_dashes(folder: Path) -> None:
 def test_a_page_of_agreement_alone(folder: Path, tmp_path: Path) -> None:
     text = build_report([folder], tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Raters among themselves" in text and "0.580 to 0.620" in text
-    assert "<b>made-up" not in text and "&lt;b&gt;made-up" in text and 'id="summary"' not in text
+    assert "<b>made-up" not in text and "&lt;b&gt;made-up" in text and 'id="figures"' not in text
 
 
 def test_undefined_agreement_is_said(folder: Path) -> None:
     path = folder / "agreement.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"complete_agreement": interval(None)}))
-    assert "so agreement is undefined" in load_agreement(folder).sentence
+    assert "so agreement is undefined" in agreement_view(read_agreement(folder)).sentence
 
 
 @pytest.mark.parametrize(("text", "code"), [("{", "E_PARSE"), ("{}", "E_SCHEMA"), ("[]", "E_SCHEMA")])
@@ -62,5 +63,5 @@ def test_another_file_of_that_name_is_refused(folder: Path, text: str, code: str
     assert is_agreement(folder)
     (folder / "agreement.json").write_text(text)
     with pytest.raises(ProbsegError) as caught:
-        load_agreement(folder)
+        agreement_view(read_agreement(folder))
     assert caught.value.code == code

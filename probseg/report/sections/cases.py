@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,14 +13,24 @@ from numpy.typing import NDArray
 
 from probseg.report import plots
 from probseg.report.figures import panel
+from probseg.report.plots.style import hex_colour, line_of
 from probseg.report.results import Example, RunResult
+from probseg.report.sections.worst import ShownCase
 from probseg.report.table import figure_text
 
-__all__ = ["CaseView", "FamilyView", "Legend", "Panel", "Scale", "case_views"]
+__all__ = ["CaseView", "FamilyView", "Legend", "Panel", "Scale", "case_views", "worst_views"]
 
 WIDE, NARROW = 168, 128  # pixels of a large panel and of a reading
 MOST_CASES = 6
 _PARTS = ("entropy", "epistemic", "ambiguity", "noise")
+
+
+@dataclass(frozen=True)
+class Legend:
+    """One class and the colour of its outline."""
+
+    name: str
+    colour: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Panel:
     source: str
     caption: str
     alt: str
+    legend: tuple[Legend, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,22 +57,22 @@ class FamilyView:
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case: the image, the share of raters, each rater's mask, then the families."""
+    """One case: the image, the share of raters, all outlines, each rater's mask, then the families.
+
+    ``anchor`` is its identifier on the page and ``row`` that of its row in the table of cases, if it has one; ``why``
+    says what it stands for.
+    """
 
     case_id: str
     plane: str
     image: Panel
     share: Panel
+    contours: Panel
     masks: tuple[Panel, ...]
     families: tuple[FamilyView, ...]
-
-
-@dataclass(frozen=True)
-class Legend:
-    """One class and the colour of its outline."""
-
-    name: str
-    colour: str
+    anchor: str = ""
+    row: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,42 +97,60 @@ def case_views(runs: Sequence[RunResult], titles: Mapping[str, str]) -> tuple[tu
     chosen = case_ids[:MOST_CASES]
     shown = [e for r in models for c, e in (r.examples or {}).items() if c in chosen]
     classes = max(e.mean.shape[0] for e in shown)
-    legend = _legend(models[0], classes)
+    legend = _legend(models[0].summary.get("dataset") or {}, classes)
     colours = tuple(x.colour for x in legend)
     top = plots.top_nats(shown, classes)
     views = tuple(_case(case_id, models, titles, colours, top) for case_id in chosen)
     return views, Scale(top, math.log(classes), classes, legend, len(chosen), len(case_ids))
 
 
-def _legend(run: RunResult, classes: int) -> tuple[Legend, ...]:
+def _legend(about: Mapping[str, Any], classes: int) -> tuple[Legend, ...]:
     """Names and colours of the foreground labels, groups included, as the data set declares them."""
-    labels: Mapping[str, Any] = (run.summary.get("dataset") or {}).get("labels") or {}
+    labels: Mapping[str, Any] = about.get("labels") or {}
     entries = [*(labels.get("classes") or ())[1:]]
     entries += [g for g in labels.get("groups") or () if g.get("value") is not None]
     entries += [{"name": f"class {k}"} for k in range(len(entries) + 1, classes)]
     palette = plots.CLASS_COLOURS
     return tuple(
-        Legend(str(e.get("name", "")), _colour(e.get("colour"), palette[k % len(palette)]))
+        Legend(str(e.get("name", "")), hex_colour(e.get("colour"), palette[k % len(palette)]))
         for k, e in enumerate(entries)
     )
 
 
-def _colour(declared: object, default: str) -> str:
-    """The declared colour where it is ``#rrggbb``: it goes into the page's style, so nothing else may."""
-    text = str(declared or "")
-    good = len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdefABCDEF" for c in text[1:])
-    return text if good else default
+def worst_views(shown: Sequence[ShownCase], titles: Mapping[str, str]) -> tuple[tuple[CaseView, ...], Scale | None]:
+    """Views of cases read from a dataset, with the model's part where there are predictions."""
+    if not shown:
+        return (), None
+    classes = max(s.example.mean.shape[0] for s in shown)
+    top = plots.top_nats([s.example for s in shown], classes)
+    views = []
+    for k, one in enumerate(shown):
+        legend = _legend(one.about, one.example.mean.shape[0])
+        colours = tuple(x.colour for x in legend)
+        title = "" if one.run is None else titles.get(str(one.run.folder), one.run.title)
+        families = () if one.run is None else (_family(one.run, one.example, title, colours, top),)
+        view = _case_view(one.example, families, colours)
+        views.append(replace(view, anchor=f"worst-{k}", row=one.key.anchor, why=one.why))
+    legend = _legend(shown[0].about, classes)
+    return tuple(views), Scale(top, math.log(classes), classes, legend, len(shown), len(shown))
 
 
 def _case(
     case_id: str, runs: Sequence[RunResult], titles: Mapping[str, str], colours: Sequence[str], top: float
 ) -> CaseView:
     having = [(r, r.examples[case_id]) for r in runs if r.examples and case_id in r.examples]
-    example = having[0][1]
-    shape = (int(example.image.shape[0]), int(example.image.shape[1]))
+    families = tuple(_family(r, e, titles[str(r.folder)], colours, top) for r, e in having)
+    return _case_view(having[0][1], families, colours, "rater" if _named(having[0][0]) else "reading")
+
+
+def _case_view(
+    example: Example, families: tuple[FamilyView, ...], colours: Sequence[str], word: str = "reading"
+) -> CaseView:
+    """What the raters drew, and the families as they are given; raters without names are numbered after ``word``."""
+    case_id, shape = example.case_id, (int(example.image.shape[0]), int(example.image.shape[1]))
+    names = example.raters or tuple(f"{word} {k + 1}" for k in range(len(example.masks)))
     masks = []
-    for k in range(len(example.masks)):
-        name = f"reading {k + 1}" if not _named(having[0][0]) else f"rater {k + 1}"
+    for k, name in enumerate(names):
         if not example.rated[k].any():
             continue
         drawn = int(((example.masks[k] > 0) & example.rated[k]).sum())
@@ -132,18 +161,27 @@ def _case(
                 f"{name} of case {case_id}: {drawn} pixels drawn",
             )
         )
-    plane = "" if example.slice_index is None else f"slice {example.slice_index + 1} of {example.slices}"
+    of = f" who drew {example.structure}" if example.structure else ""
+    looks = [(name, *line_of(k)) for k, name in enumerate(names) if example.drawn[k].any()]
+    lines = {"-": "", "--": " dashed", ":": " dotted"}
     return CaseView(
         case_id=case_id,
-        plane=plane,
+        plane="" if example.slice_index is None else f"slice {example.slice_index + 1} of {example.slices}",
         image=Panel(panel(partial(plots.image, example), shape, WIDE), "image", f"image of case {case_id}"),
         share=Panel(
             panel(partial(plots.rater_share, example), shape, WIDE),
-            "share of raters",
+            f"share of raters{of}",
             f"share of the raters who drew each pixel of case {case_id}",
         ),
+        contours=Panel(
+            panel(partial(plots.rater_contours, example), shape, WIDE),
+            "all outlines" + (f" of {example.structure}" if example.structure else ""),
+            f"outlines in case {case_id} of "
+            + (", ".join(f"{n} ({c}{lines[style]})" for n, c, style in looks) or "nobody: nobody drew it here"),
+            tuple(Legend(n, c) for n, c, _ in looks),
+        ),
         masks=tuple(masks),
-        families=tuple(_family(r, e, titles[str(r.folder)], colours, top) for r, e in having),
+        families=families,
     )
 
 
@@ -176,7 +214,7 @@ def _family(run: RunResult, example: Example, title: str, colours: Sequence[str]
         title=title,
         mean=Panel(
             panel(partial(plots.mean_probability, example), shape, WIDE),
-            "mean probability",
+            f"probability of {example.structure}" if example.structure else "mean probability",
             f"mean probability of {title} in case {example.case_id}: at most {figure_text(float(mean.max()), 2)}",
         ),
         parts=tuple(parts),
@@ -188,7 +226,7 @@ def _family(run: RunResult, example: Example, title: str, colours: Sequence[str]
 
 def _period(readings: NDArray[np.uint8]) -> int:
     """After how many the readings repeat: a run with fewer draws than places fills them in turn."""
-    return next(d for d in range(1, len(readings) + 1) if (readings[d:] == readings[:-d]).all())
+    return next((d for d in range(1, len(readings) + 1) if (readings[d:] == readings[:-d]).all()), 0)
 
 
 def _case_figures(run: RunResult, case_id: str) -> str:

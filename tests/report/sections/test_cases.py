@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probseg.report.cases import MOST_CASES, case_views
 from probseg.report.reading import load_run
+from probseg.report.sections.cases import MOST_CASES, case_views
 
 Make = Callable[..., Path]
 
