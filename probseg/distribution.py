@@ -121,7 +121,7 @@ class SegmentationDistribution:
     @property
     def mode(self) -> Tensor:
         """``(batch, *space)`` the most probable class of the mean."""
-        return self.mean.argmax(dim=1)
+        return largest(self.mean, 1).to(torch.int64)
 
     @cached_property
     def entropy(self) -> Tensor:
@@ -131,13 +131,17 @@ class SegmentationDistribution:
     @cached_property
     def _entropies(self) -> tuple[Tensor, Tensor, Tensor]:
         total = self.entropy
+        if self.num_draws == 1:
+            return total, total, total
+        # p log p costs a third of `torch.special.entr`, which takes the logarithm again; 0 log 0 is 0
+        lowest = torch.finfo(self.log_probs.dtype).min
+        within = -(self.probs * self.log_probs.clamp(min=lowest)).sum(dim=_CLASSES).mean(dim=(0, 1))
         if self.num_readings == 1:
-            within = torch.special.entr(self.probs).sum(dim=_CLASSES).mean(dim=(0, 1))
             return total, within, within
         per_model = total  # of one set of weights, and not almost so
         if self.num_models > 1:
             per_model = torch.special.entr(self.probs.mean(dim=1)).sum(dim=2).mean(dim=0)
-        return total, per_model, torch.special.entr(self.probs).sum(dim=_CLASSES).mean(dim=(0, 1))
+        return total, per_model, within
 
     @property
     def epistemic(self) -> Tensor:
@@ -163,14 +167,7 @@ class SegmentationDistribution:
 
         Sampling each voxel on its own would give salt and pepper, which no rater draws.
         """
-        best = self.logits.select(_CLASSES, 0)
-        labels = torch.zeros_like(best, dtype=torch.uint8)
-        for c in range(1, self.num_classes):  # many times faster than argmax over an axis that is not the last
-            value = self.logits.select(_CLASSES, c)
-            labels = torch.where(value > best, c, labels)  # a tie goes to the lower class
-            if c < self.num_classes - 1:
-                best = torch.maximum(best, value)
-        return labels.flatten(0, 1)
+        return largest(self.logits, _CLASSES).flatten(0, 1)
 
     def log_prob(self, masks: Tensor, rated: Tensor, admissible: Tensor) -> Tensor:
         """Log-likelihood of whole masks, nats: the log of the mean over draws of ``p(mask | draw)``.
@@ -186,3 +183,15 @@ class SegmentationDistribution:
         """
         each = mask_log_likelihood(self.logits.flatten(0, 1), masks, rated, admissible)  # (draws, batch, raters)
         return torch.logsumexp(each, dim=0) - math.log(self.num_draws)
+
+
+def largest(values: Tensor, dim: int) -> Tensor:
+    """``values.argmax(dim)`` as uint8, a tie to the lower class; faster over an axis that is not the last."""
+    best = values.select(dim, 0)
+    labels = torch.zeros_like(best, dtype=torch.uint8)
+    for c in range(1, values.shape[dim]):
+        value = values.select(dim, c)
+        labels = torch.where(value > best, c, labels)
+        if c < values.shape[dim] - 1:
+            best = torch.maximum(best, value)
+    return labels

@@ -31,8 +31,9 @@ class PredictionSettings:
     draws: Draws
     batch_size: int = 2
     readings: int = 0
-    window: tuple[int, int, int] = (32, 128, 128)
+    window: tuple[int, ...] | None = None
     overlap: float = 0.25
+    precision: str = "auto"
     rater: str | None = None
     calibration: dict[str, Any] | None = None
     formats: tuple[str, ...] = (NIFTI,)
@@ -45,8 +46,9 @@ class PredictionSettings:
             "seed": self.draws.seed,
             "batch_size": self.batch_size,
             "readings": self.readings,
-            "window": list(self.window),
+            "window": None if self.window is None else list(self.window),
             "overlap": self.overlap,
+            "precision": self.precision,
             **({} if self.rater is None else {"rater": self.rater}),
             "calibration": self.calibration,
             "formats": list(self.formats),
@@ -90,7 +92,9 @@ class ScanPredictor(LightningModule):
         try:
             if DICOM in s.formats:
                 _require_series(batch, self.model)
-            return predict_scan(self.model, batch, s.draws, s.batch_size, s.readings, s.window, s.overlap, report)
+            return predict_scan(
+                self.model, batch, s.draws, s.batch_size, s.readings, s.window, s.overlap, report, s.precision
+            )
         except Exception as error:
             return failure_of(batch.case_id, error)
 

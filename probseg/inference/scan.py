@@ -14,13 +14,18 @@ from torch.nn.modules.conv import _ConvNd
 from probseg.case import Case
 from probseg.distribution import Draws, SegmentationDistribution
 from probseg.errors import ProbsegError
+from probseg.inference.precision import PRECISIONS, half_precision, safe_precision
 from probseg.inference.sliding import Predict, Slab, slice_by_slice, sliding_window
 from probseg.inference.volumes import StructureVolume, structure_volumes
 from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 from probseg.labels import LabelSet
 from probseg.models import SegmentationModule
 
-__all__ = ["ScanPrediction", "predict_scan", "space_axes"]
+__all__ = ["WINDOW", "ScanPrediction", "predict_scan", "space_axes"]
+
+WINDOW = (32, 128, 128)  # of 3-D networks
+_TRIED = 8  # slices of a scan on which half precision is tried
+_BLOCK = 2**18  # logits that are reduced at a time: a mebibyte, of which a processor core's own cache holds the half
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,7 @@ class ScanPrediction:
         readings: ``(readings, *space)`` uint8 dense labels of some of the draws, spread evenly over them; may be none.
         draw_counts: ``(draws, classes)`` voxels of each class in the reading of each draw.
         draw_expected: ``(draws, classes)`` sum of each class's probability under each draw.
+        precision: of the network's convolutions, ``float32``, ``bfloat16`` or ``float16``.
     """
 
     case: Case
@@ -49,6 +55,7 @@ class ScanPrediction:
     readings: NDArray[np.uint8]
     draw_counts: NDArray[np.int64]
     draw_expected: NDArray[np.float64]
+    precision: str = "float32"
 
     @property
     def volumes(self) -> tuple[StructureVolume, ...]:
@@ -81,11 +88,12 @@ def predict_scan(
     draws: Draws,
     batch_size: int = 2,
     readings: int = 0,
-    window: Sequence[int] = (32, 128, 128),
+    window: Sequence[int] | None = None,
     overlap: float = 0.25,
     progress: Callable[[int, int], None] | None = None,
+    precision: str = "auto",
 ) -> ScanPrediction:
-    """Predict one scan: a 2-D network slice by slice, a 3-D network by overlapping windows, without autocast.
+    """Predict one scan: a 2-D network slice by slice, a 3-D network by overlapping windows.
 
     Draw k is the same function in every slice and window, so what a draw finds in them adds up to its volume.
     Logits exist for one batch at a time only.
@@ -96,9 +104,12 @@ def predict_scan(
         draws: which draws.
         batch_size: slices or windows a call of the network.
         readings: how many label maps to keep, spread evenly over the draws.
-        window: size of the windows of a 3-D network along each axis; see `sliding_window`.
+        window: size of overlapping windows along each axis, see `sliding_window`: three numbers for a 3-D network, by
+            default 32, 128 and 128, and two for a 2-D network, by default none, which sees whole slices.
         overlap: share by which such windows overlap.
         progress: is called with the number of slices done and of all slices.
+        precision: ``32``; ``half`` for what the device has of half precision; ``auto`` for this where some slices of
+            the scan keep their labels in it, see `safe_precision`.
 
     Raises:
         ProbsegError: E_ARGUMENT for a model in training mode, a batch size below 1, or more readings than the model
@@ -110,11 +121,18 @@ def predict_scan(
             "predict_scan needs a model in evaluation mode, a batch_size of at least 1 and readings of at least 0, but "
             f"training is {model.training}, batch_size {batch_size} and readings {readings}",
         )
+    if precision not in PRECISIONS:
+        raise ProbsegError("E_ARGUMENT", f"precision must be one of {', '.join(PRECISIONS)}, but is '{precision}'")
     classes, info = model.num_classes, model.info  # E_UNBOUND where the model knows no label set
     assert info is not None
     axes = space_axes(model)
     if axes > case.geometry.dimensions:
         raise ProbsegError("E_NDIM", f"case '{case.case_id}' is a single image, but the model's network is 3-D")
+    if window is not None and len(window) != axes:
+        raise ProbsegError(
+            "E_ARGUMENT",
+            f"a window of a {axes}-D network has {axes} sizes, but {len(window)} are given: {tuple(window)}",
+        )
     image = torch.from_numpy(info.normalise(case.image))
     image = image if image.ndim > case.geometry.dimensions else image[None]
     image = image if case.geometry.dimensions == 3 else image[:, None]  # (channels, slices, rows, columns)
@@ -122,21 +140,49 @@ def predict_scan(
     def predict(part: Tensor) -> SegmentationDistribution:
         return model(part.to(model.device), draws)
 
+    windows = tuple(window) if window else None if axes == 2 else WINDOW
     whole = _Reduction(classes, tuple(image.shape[1:]), readings)
-    with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
-        for part, distribution in _slabs(image, predict, axes, batch_size, window, overlap):
-            whole.add(part, distribution)
-            if progress is not None:
-                progress(part.stop, image.shape[1])
-    return whole.finish(case, info.labels)
+    with torch.inference_mode():
+        dtype = _precision(precision, model.device, predict, image, axes, windows)
+        with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
+            for part, distribution in _slabs(image, predict, axes, batch_size, windows, overlap):
+                whole.add(part, distribution)
+                if progress is not None:
+                    progress(part.stop, image.shape[1])
+    return whole.finish(case, info.labels, str(dtype).removeprefix("torch."))
 
 
 def _slabs(
-    image: Tensor, predict: Predict, axes: int, batch_size: int, window: Sequence[int], overlap: float
+    image: Tensor, predict: Predict, axes: int, batch_size: int, window: tuple[int, ...] | None, overlap: float
 ) -> Iterator[Slab]:
-    if axes == 2:
+    if window is None:
         return slice_by_slice(image, predict, batch_size)
+    if axes == 2:
+        return sliding_window(image, _of_slices(predict), (1, *window), overlap, batch_size)
     return sliding_window(image, predict, window, overlap, batch_size)
+
+
+def _of_slices(predict: Predict) -> Predict:
+    """A 2-D network as one whose windows are a slice deep."""
+    return lambda part: SegmentationDistribution(predict(part[:, :, 0]).logits.unsqueeze(4))
+
+
+def _precision(
+    chosen: str, device: torch.device, predict: Predict, image: Tensor, axes: int, window: tuple[int, ...] | None
+) -> torch.dtype:
+    if chosen == "32":
+        return torch.float32
+    if chosen == "half":
+        return half_precision(device) or torch.float32
+    slices = image.shape[1]
+    if axes == 2:
+        places = sorted({(2 * k + 1) * slices // (2 * _TRIED) for k in range(_TRIED)})
+        return safe_precision(device, predict, (image[:, k : k + 1].transpose(0, 1) for k in places))
+    assert window is not None
+    middle = [
+        slice(max(0, (n - w) // 2), max(0, (n - w) // 2) + w) for n, w in zip(image.shape[1:], window, strict=True)
+    ]
+    return safe_precision(device, predict, [image[(None, slice(None), *middle)]])
 
 
 class _Reduction:
@@ -151,29 +197,37 @@ class _Reduction:
         self.expected: NDArray[np.float64] | None = None
 
     def add(self, part: slice, distribution: SegmentationDistribution) -> None:
-        """Reduce the distribution of some slices."""
+        """Reduce the distribution of some slices, so many rows at a time that what is made of them stays in a cache."""
         number, kept = distribution.num_draws, len(self.readings)
         if kept > number:
             raise ProbsegError(
                 "E_ARGUMENT", f"{kept} readings are asked, but the model gives {number} draws; ask for fewer readings"
             )
-        maps = distribution.maps().cpu()
-        self.mean[:, part] = maps.mean.transpose(0, 1).numpy()
-        self.mode[part] = maps.mode.numpy()
-        for name in UNCERTAINTY_MAPS:
-            self.maps[name][part] = getattr(maps, name).numpy()
-        labels = distribution.readings()  # (draws, slices, rows, columns)
-        counts = torch.stack([(labels == c).flatten(1).sum(dim=1) for c in range(distribution.num_classes)], dim=1)
-        expected = distribution.probs.flatten(4).sum(dim=4).flatten(0, 1).cpu().double().sum(dim=1)
         if self.counts is None or self.expected is None:
-            self.counts, self.expected = counts.cpu().numpy(), expected.numpy()
-        else:
-            self.counts, self.expected = self.counts + counts.cpu().numpy(), self.expected + expected.numpy()
-        if kept:
-            chosen = [k * number // kept for k in range(kept)]
-            self.readings[:, part] = labels[chosen].cpu().numpy()
+            self.counts = np.zeros((number, distribution.num_classes), dtype=np.int64)
+            self.expected = np.zeros((number, distribution.num_classes))
+        logits = distribution.logits
+        rows = max(1, _BLOCK * logits.shape[-2] // logits.numel()) if logits.device.type == "cpu" else logits.shape[-2]
+        for start in range(0, logits.shape[-2], rows):
+            block = slice(start, start + rows)
+            self._add_rows(part, block, SegmentationDistribution(logits[..., block, :]))
 
-    def finish(self, case: Case, labels: LabelSet) -> ScanPrediction:
+    def _add_rows(self, part: slice, rows: slice, distribution: SegmentationDistribution) -> None:
+        assert self.counts is not None and self.expected is not None
+        maps = distribution.maps().cpu()
+        self.mean[:, part, rows] = maps.mean.transpose(0, 1).numpy()
+        self.mode[part, rows] = maps.mode.numpy()
+        for name in UNCERTAINTY_MAPS:
+            self.maps[name][part, rows] = getattr(maps, name).numpy()
+        labels = distribution.readings().cpu().numpy()  # (draws, slices, rows, columns)
+        for k, reading in enumerate(labels):
+            self.counts[k] += np.bincount(reading.reshape(-1), minlength=self.counts.shape[1])
+        self.expected += distribution.probs.flatten(4).sum(dim=4).flatten(0, 1).cpu().double().sum(dim=1).numpy()
+        if kept := len(self.readings):
+            chosen = [k * len(labels) // kept for k in range(kept)]
+            self.readings[:, part, rows] = labels[chosen]
+
+    def finish(self, case: Case, labels: LabelSet, precision: str) -> ScanPrediction:
         """The prediction, on the grid of the case."""
         assert self.counts is not None and self.expected is not None  # a scan has at least one slice
 
@@ -190,4 +244,5 @@ class _Reduction:
             readings=flat(self.readings),
             draw_counts=self.counts,
             draw_expected=self.expected,
+            precision=precision,
         )

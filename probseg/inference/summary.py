@@ -33,6 +33,7 @@ def scan_summary(prediction: ScanPrediction, predictor: ScanPredictor) -> dict[s
         "classes": {c.name: c.value for c in labels.classes},
         "groups": {g.name: list(g.classes) for g in labels.groups},
         "draws": len(prediction.draw_counts),
+        "precision": prediction.precision,
         "volumes": [v.to_dict(predictor.settings.promises) for v in prediction.volumes],
         "uncertainty_nats": uncertainty,
         "input_sha256": image_sha256(case.image),

@@ -343,6 +343,8 @@ def test_the_lightning_form_writes_the_same(run: Path, dataset: Path, tmp_path: 
         (["{run}", "{scan}", "--readings", "-1"], "E_USAGE"),
         (["{run}", "{scan}", "--window", "4", "16", "16"], "E_USAGE"),
         (["{run}", "{scan}", "--overlap", "1"], "E_USAGE"),
+        (["{run}", "{scan}", "--overlap", "0.5"], "E_USAGE"),
+        (["{run}", "{scan}", "--precision", "16"], "E_USAGE"),
         (["{run}"], "E_USAGE"),
     ],
 )

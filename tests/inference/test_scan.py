@@ -11,11 +11,13 @@ from probseg.case import Case, Geometry
 from probseg.distribution import Draws
 from probseg.errors import ProbsegError
 from probseg.inference import ScanPrediction, predict_scan
+from probseg.inference import scan as scan_module
 from probseg.inference.scan import space_axes
 from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 from probseg.models import SegmentationModule
 
 Make = Callable[..., SegmentationModule]
+WINDOWS = {2: None, 3: (4, 8, 8)}
 FAMILIES = ("Deterministic", "MonteCarloDropout", "Ensemble", "ProbabilisticUNet")
 
 
@@ -30,7 +32,7 @@ def assert_same(a: ScanPrediction, b: ScanPrediction, atol: float = 1e-5) -> Non
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_laws_of_maps_and_volumes(make_model: Make, scan: Case, family: str, dimensions: int) -> None:
     model = make_model(family, dimensions)
-    p = predict_scan(model, scan, Draws(6), readings=1, window=(4, 8, 8))
+    p = predict_scan(model, scan, Draws(6), readings=1, window=WINDOWS[dimensions])
     draws = {"Deterministic": 1, "Ensemble": 2}.get(family, 6)
     assert p.mean.shape == (3, 7, 13, 18) and p.mode.shape == p.entropy.shape == (7, 13, 18)
     np.testing.assert_allclose(p.mean.sum(axis=0), 1, atol=1e-5)
@@ -54,7 +56,9 @@ def test_the_laws_of_maps_and_volumes(make_model: Make, scan: Case, family: str,
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_batch_size_changes_nothing(make_model: Make, scan: Case, family: str, dimensions: int) -> None:
     model = make_model(family, dimensions)
-    one, three, all_ = (predict_scan(model, scan, Draws(3), batch_size=n, window=(4, 8, 8)) for n in (1, 3, 100))
+    one, three, all_ = (
+        predict_scan(model, scan, Draws(3), batch_size=n, window=WINDOWS[dimensions]) for n in (1, 3, 100)
+    )
     assert_same(one, three)
     assert_same(one, all_)
 
@@ -80,6 +84,32 @@ def test_one_window_over_all_equals_the_network(make_model: Make, scan: Case) ->
         whole = model(torch.from_numpy(model.info.normalise(scan.image))[None, None], Draws(4))
     np.testing.assert_allclose(p.mean, whole.mean[0].numpy(), atol=1e-5)
     np.testing.assert_allclose(p.ambiguity, whole.ambiguity[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_windows_of_a_2d_network(make_model: Make, scan: Case, family: str) -> None:
+    model = make_model(family)
+    whole = predict_scan(model, scan, Draws(3))
+    one = predict_scan(model, scan, Draws(3), window=(13, 18))  # a window over the whole slice
+    assert_same(whole, one)
+    several = predict_scan(model, scan, Draws(3), window=(8, 8), overlap=0.5, batch_size=4)
+    np.testing.assert_allclose(several.mean.sum(axis=0), 1, atol=1e-5)
+    assert 0 < abs(several.mean - whole.mean).max() < 0.5  # borders are seen otherwise
+    with pytest.raises(ProbsegError, match="a window of a 2-D network has 2 sizes, but 3 are given"):
+        predict_scan(model, scan, Draws(3), window=(4, 8, 8))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_are_reduced_in_blocks(
+    make_model: Make, scan: Case, family: str, dimensions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(family, dimensions)
+    whole = predict_scan(model, scan, Draws(3), readings=1, window=WINDOWS[dimensions])
+    monkeypatch.setattr(scan_module, "_BLOCK", 1)  # a row at a time
+    rows = predict_scan(model, scan, Draws(3), readings=1, window=WINDOWS[dimensions])
+    assert_same(whole, rows, atol=1e-6)  # sums of other lengths, rounded otherwise
+    assert (whole.readings == rows.readings).all() and (whole.draw_counts == rows.draw_counts).all()
 
 
 @pytest.mark.parametrize("family", ["MonteCarloDropout", "ProbabilisticUNet"])
