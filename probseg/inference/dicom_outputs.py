@@ -30,6 +30,7 @@ from probseg.io.dicom_objects import (
     SegmentLabel,
     SeriesLabel,
     SourceSeries,
+    VolumeInterval,
     binary,
     encoded,
     fractional,
@@ -163,10 +164,11 @@ def _volumes(summary: Mapping[str, Any], segments: list[SegmentLabel]) -> list[M
         name = volume["class"]
         number, kind = numbers.get(name, (None, LUNG if name.casefold() in ("lung", "lungs") else LESION))
         low, high = volume["intervals_ml"][_LEVEL]
-        intervals = [(f"{_LEVEL} % interval", _number(low), _number(high))]
+        intervals = [VolumeInterval(f"{_LEVEL} % interval", _LEVEL, _number(low), _number(high))]
         if _LEVEL in volume.get("conformal_ml", {}):
             low, high = volume["conformal_ml"][_LEVEL]
-            intervals.append((f"{_LEVEL} % conformal interval", _number(low), _number(high)))
+            name = f"{_LEVEL} % conformal interval"
+            intervals.append(VolumeInterval(name, f"{_LEVEL}_conf", _number(low), _number(high)))
         found.append(
             MeasuredVolume(name, kind, number, _number(volume["mean_ml"]), _number(volume["mode_ml"]), tuple(intervals))
         )

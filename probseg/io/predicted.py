@@ -72,8 +72,8 @@ def open_predictions(folder: str | Path, labels: LabelSet) -> dict[str, Predicte
         labels: of the dataset that they are compared in; a model that gives one of its values another name is refused.
 
     Raises:
-        ProbsegError: E_FILE_MISSING without manifest.json, E_PARSE or E_SCHEMA where it or a summary is not what
-            ``probseg predict`` writes, E_CLASS_MISMATCH for other classes.
+        ProbsegError: E_FILE_MISSING without manifest.json or without label maps as NIfTI, E_PARSE or E_SCHEMA where it
+            or a summary is not what ``probseg predict`` writes, E_CLASS_MISMATCH for other classes.
     """
     root = Path(folder)
     if not (root / "manifest.json").is_file():
@@ -86,11 +86,14 @@ def open_predictions(folder: str | Path, labels: LabelSet) -> dict[str, Predicte
             check_case_id(str(scan["case_id"])): {str(n): str(sha256) for n, sha256 in scan["files"].items()}
             for scan in manifest["scans"]
         }
-        unfinished = next((case_id for case_id, files in scans.items() if _MODE not in files), None)
-        if unfinished is not None:
-            raise KeyError(f"{unfinished} has no {_MODE}")
     except (KeyError, TypeError, AttributeError) as error:
         raise ProbsegError("E_SCHEMA", f"'{path}' is not what probseg predict writes: {error!r}") from error
+    without = next((case_id for case_id, files in scans.items() if _MODE not in files), None)
+    if without is not None:
+        raise ProbsegError(
+            "E_FILE_MISSING",
+            f"'{root}' has no {_MODE} of case '{without}'; predict it again with nifti among its --format",
+        )
     return {case_id: _predicted(root / case_id, case_id, files, labels) for case_id, files in scans.items()}
 
 

@@ -8,7 +8,7 @@ from probseg.io.dicom_objects.parametric_map import MapQuantity, parametric_map
 from probseg.io.dicom_objects.planes import encoded
 from probseg.io.dicom_objects.segmentation import SegmentLabel, binary, fractional, label_map
 from probseg.io.dicom_objects.source import SourceSeries, read_source
-from probseg.io.dicom_objects.structured_report import MeasuredVolume, volume_report
+from probseg.io.dicom_objects.structured_report import MeasuredVolume, VolumeInterval, volume_report
 
 __all__ = [
     "Maker",
@@ -17,6 +17,7 @@ __all__ = [
     "SegmentLabel",
     "SeriesLabel",
     "SourceSeries",
+    "VolumeInterval",
     "binary",
     "encoded",
     "fractional",

@@ -14,7 +14,7 @@ from probseg.errors import ProbsegError
 from probseg.io.dicom_objects.maker import Maker, SeriesLabel
 from probseg.io.dicom_objects.source import SourceSeries, plane_number
 
-__all__ = ["FramePixels", "check_planes", "encoded", "image_arguments", "settled"]
+__all__ = ["FramePixels", "check_planes", "encoded", "image_arguments", "settled", "without_clock"]
 
 FramePixels = Callable[[int | None, int], NDArray]
 
@@ -76,10 +76,19 @@ def settled(image: Dataset, source: SourceSeries, maker: Maker, label: SeriesLab
     image.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
     for dimension in image.DimensionIndexSequence:
         dimension.DimensionOrganizationUID = organisation
-    del image.InstanceCreationDate, image.InstanceCreationTime
+    without_clock(image)
     if source.body_part:
         image.BodyPartExamined = source.body_part
     return image
+
+
+def without_clock(data: Dataset) -> None:
+    """Take out when highdicom made the object."""
+    for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
+        delattr(data, keyword)
+    for equipment in data.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in equipment:
+            del equipment.ContributionDateTime
 
 
 def _reference(frame: Dataset) -> Dataset:

@@ -18,12 +18,29 @@ from pydicom.sr.coding import Code
 
 from probseg.io.dicom_objects.concepts import OWN_SCHEME
 from probseg.io.dicom_objects.maker import Maker, SeriesLabel, quietly
+from probseg.io.dicom_objects.planes import without_clock
 from probseg.io.dicom_objects.source import SourceSeries
 
-__all__ = ["MILLILITRES", "MeasuredVolume", "volume_report"]
+__all__ = ["MILLILITRES", "MeasuredVolume", "VolumeInterval", "volume_report"]
 
 MILLILITRES = Code("mL", "UCUM", "milliliter")
 _DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class VolumeInterval:
+    """Between which volumes a rater's is expected; NaN or infinite ends are left out.
+
+    Attributes:
+        name: such as ``95 % interval``.
+        key: part of its codes, of at most 10 characters.
+        low_ml, high_ml: both ends.
+    """
+
+    name: str
+    key: str
+    low_ml: float
+    high_ml: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class MeasuredVolume:
         segment: number of its segment; None for a group.
         mean_ml: mean over draws.
         mode_ml: volume of the voxels whose most probable class it is.
-        intervals_ml: name of an interval, such as ``95 % interval``, to its ends. The first is that of the uncertainty.
+        intervals: the first is that of the uncertainty.
     """
 
     name: str
@@ -44,7 +61,7 @@ class MeasuredVolume:
     segment: int | None
     mean_ml: float
     mode_ml: float
-    intervals_ml: Sequence[tuple[str, float, float]]
+    intervals: Sequence[VolumeInterval]
 
 
 def volume_report(
@@ -77,7 +94,7 @@ def volume_report(
             **maker.equipment(),
             **maker.series(label, source.number),
         )
-        del report.InstanceCreationDate, report.InstanceCreationTime
+        without_clock(report)
         return report
 
 
@@ -117,10 +134,10 @@ def _measurements(volume: MeasuredVolume) -> list[sr.Measurement]:
             properties=_uncertainty(volume),
         )
     ]
-    for name, low, high in volume.intervals_ml:
-        for end, value in (("Lower", low), ("Upper", high)):
+    for interval in volume.intervals:
+        for end, value in (("Lower", interval.low_ml), ("Upper", interval.high_ml)):
             if math.isfinite(value):
-                concept = Code(f"{end.lower()} {name}".replace(" ", "_"), OWN_SCHEME, f"{end} end of the {name}")
+                concept = Code(f"{end.lower()}_{interval.key}", OWN_SCHEME, f"{end} end of the {interval.name}")
                 found.append(sr.Measurement(concept, _rounded(value), MILLILITRES))
     if not math.isnan(volume.mode_ml):
         method = Code("mode", OWN_SCHEME, "Voxels whose most probable class it is")
@@ -130,9 +147,9 @@ def _measurements(volume: MeasuredVolume) -> list[sr.Measurement]:
 
 def _uncertainty(volume: MeasuredVolume) -> sr.MeasurementProperties | None:
     """How far the ends of the first interval lie from the mean; none where an end is not known or is beyond it."""
-    if not volume.intervals_ml:
+    if not volume.intervals:
         return None
-    _, low, high = volume.intervals_ml[0]
+    low, high = volume.intervals[0].low_ml, volume.intervals[0].high_ml
     if not (math.isfinite(low) and math.isfinite(high)) or not low <= volume.mean_ml <= high:
         return None
     return sr.MeasurementProperties(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from probseg.io.dicom_objects import (
     SegmentLabel,
     SeriesLabel,
     SourceSeries,
+    VolumeInterval,
     binary,
     fractional,
     label_map,
@@ -136,11 +138,12 @@ def make(folder: Path, path: Path) -> Objects:
         return planes
 
     chosen = binary(source, back(mode), SEGMENTS, MAKER, SeriesLabel("mode", 1, "mode", "MODE"))
+    interval, endless = (VolumeInterval("95 % interval", "95", *ends) for ends in ((4000.0, 4500.5), (3.0, math.inf)))
     volumes = (
-        MeasuredVolume("lung", LUNG, 1, 4321.125, 4300.0, (("95 % interval", 4000.0, 4500.5),)),
+        MeasuredVolume("lung", LUNG, 1, 4321.125, 4300.0, (interval,)),
         MeasuredVolume("glass", LESION, 2, 12.5, 11.0, ()),
-        MeasuredVolume("absent", LESION, 3, float("nan"), 0.0, ()),
-        MeasuredVolume("opacity", LESION, None, 12.5, 11.0, (("95 % interval", 3.0, float("inf")),)),
+        MeasuredVolume("absent", LESION, 3, math.nan, 0.0, ()),
+        MeasuredVolume("opacity", LESION, None, 12.5, 11.0, (endless,)),
     )
     data = {
         "segmentation": chosen,
