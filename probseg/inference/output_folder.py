@@ -119,21 +119,23 @@ def clear_output(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for folder in sorted(out.iterdir()):
         if folder.is_dir() and not folder.is_symlink() and folder.name != WORKPLACE:
-            for name in (SUMMARY, *SCAN_FILES):
-                path = folder / name
-                if path.is_file() or path.is_symlink():
-                    path.unlink(missing_ok=True)
-            remove_leftovers(folder)
-            with contextlib.suppress(OSError):  # something of others is in it
-                folder.rmdir()
+            ours = [folder / name for name in (SUMMARY, *SCAN_FILES)]
+            ours = [path for path in ours if path.is_file() or path.is_symlink()]
+            for path in ours:
+                path.unlink(missing_ok=True)
+            if remove_leftovers(folder) or ours:
+                with contextlib.suppress(OSError):  # something of others is in it
+                    folder.rmdir()
     remove_leftovers(out)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a process that was killed while it wrote."""
-    for path in folder.glob(".tmp*"):
-        if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-            path.unlink(missing_ok=True)
+def remove_leftovers(folder: Path) -> int:
+    """Remove the temporary files of a process that was killed while it wrote; how many there were."""
+    found = [path for path in folder.glob(".tmp*") if _TEMPORARY.fullmatch(path.name)]
+    found = [path for path in found if path.is_file() and not path.is_symlink()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 def _is_leftover(path: Path, case_ids: Collection[str]) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
 
 __all__ = ["ScanProgress", "time_left_s"]
@@ -67,10 +67,10 @@ class ScanProgress:
             first, self._case_id = self._case_id is None, case_id
             self._done, self._kept = self._counts()
             if first:
-                self._began_s, self._before = time.monotonic(), self._done
+                self._began_s, self._before = monotonic(), self._done
         worked = self._done - self._before + done / total
         left = self._scans - self._done - self._kept - done / total
-        seconds = time_left_s(time.monotonic() - self._began_s, worked, left)
+        seconds = time_left_s(monotonic() - self._began_s, worked, left)
         self._bar.update(
             self._task,
             completed=self._done + self._kept + done / total,
