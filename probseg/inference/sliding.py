@@ -111,10 +111,10 @@ def _pad(image: Tensor, window: Sequence[int]) -> Tensor:
 
 
 def _starts(size: int, length: int, overlap: float) -> list[int]:
-    """First voxels of evenly spread windows that cover the axis and overlap by at least ``overlap``."""
+    """First voxels of windows that cover the axis and overlap by at least ``overlap``, placed as MONAI places them."""
     step = max(1, int(length * (1 - overlap)))
     count = math.ceil((size - length) / step) + 1
-    return [round(k * (size - length) / max(1, count - 1)) for k in range(count)]
+    return [min(k * step, size - length) for k in range(count)]
 
 
 def _weights(starts: Sequence[int], length: int) -> list[Tensor]:
