@@ -95,8 +95,8 @@ def worst_first(view: CaseTableView) -> list[tuple[CaseKey, str]]:
     for key in view.keys:
         found.setdefault(key, "")
     words = {
-        "raters": lambda key: f"where raters differ most: mean Dice of its raters {view.disagreement[key]:.2f}",
-        "model": lambda key: f"where the model errs most: overlap with its raters {view.quality[key]:.2f}",
+        "raters": lambda key: f"raters differ most here: mean Dice {view.disagreement[key]:.2f}",
+        "model": lambda key: f"the model errs most here: overlap with its raters {view.quality[key]:.2f}",
         "": lambda key: "",
     }
     return [(key, words[why](key)) for key, why in found.items()]

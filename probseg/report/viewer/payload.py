@@ -130,14 +130,14 @@ def _entry(candidate: Candidate, viewed: ViewedCase, place: int) -> dict[str, An
 
 
 def _labels(labels: LabelSet) -> list[dict[str, Any]]:
-    """Name and colour of every dense label but background; what is not of interest, such as lung, is faint."""
+    """Name and colour of every dense label but background; ``other`` is what is not of interest, such as lung."""
     of_interest = labels.membership(structure_of_interest(labels))[1:]
     declared = {c.name: c.colour for c in labels.classes} | {g.name: g.colour for g in labels.groups}
     return [
         {
             "name": name,
             "colour": hex_colour(declared.get(name), CLASS_COLOURS[k % len(CLASS_COLOURS)]),
-            "faint": bool(of_interest[k] == 0) and bool((of_interest == 1).any()) and len(of_interest) > 1,
+            "other": bool(of_interest[k] == 0) and bool((of_interest == 1).any()) and len(of_interest) > 1,
         }
         for k, name in enumerate(labels.label_names[1:])
     ]

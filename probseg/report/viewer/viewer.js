@@ -50,8 +50,8 @@
   };
 
   const table = (labels) => {
-    const part = (at) => [0, ...labels.map((l) => parseInt(l.colour.slice(at, at + 2), 16))];
-    return { R: part(1), G: part(3), B: part(5), A: [0, ...labels.map((l) => (l.faint ? 70 : 255))], labels: ["", ...labels.map((l) => l.name)] };
+    const of = (at) => [0, ...labels.map((l) => parseInt(l.colour.slice(at, at + 2), 16))];
+    return { R: of(1), G: of(3), B: of(5), A: [0, ...labels.map((l) => (l.other && !part("all").checked ? 0 : 255))], labels: ["", ...labels.map((l) => l.name)] };
   };
 
   const open = async (place) => {
@@ -81,6 +81,7 @@
     const first = part("mask").querySelector("option[data-kind=mask]");
     part("mask").value = first ? first.value : "";
     await setMask();
+    part("all").closest("label").hidden = !shown.labels.some((label) => label.other);
     part("animation").hidden = !layers("readings").length;
     root.dataset.state = "ready";
     showPlace();
@@ -149,9 +150,9 @@
       const layer = layers("map")[Number(value)];
       const volume = await load(layer);
       state.map = volume; state.mapLayer = layer;
-      volume.cal_min = 0.2 * layer.top; volume.cal_max = layer.top;
-      volume.colormap = layer.colours;
-      volume.colormapType = 1; /* what is little fades away instead of ending at an edge */
+      volume.colormap = layer.colours; /* first, for it finds limits of its own */
+      volume.cal_min = 0.1 * layer.top; volume.cal_max = layer.top;
+      volume.colormapType = 2; /* what is below the least is clear, and the colours still begin at 0 */
       opacity("map");
       state.nv.updateGLVolume();
       root.dataset.map = layer.label;
@@ -175,16 +176,24 @@
         state.frame = Math.min(state.frame, layer.frames - 1);
         state.nv.setFrame4D(volume.id, state.frame);
       }
+      if (part("outline").checked) outlined(volume);
       opacity("mask");
-      outline();
+      state.nv.updateGLVolume();
       root.dataset.mask = layer.label;
     }
     root.dataset.frame = String(state.frame);
     showPlace();
   };
-  const outline = () => {
-    state.nv.overlayOutlineWidth = part("outline").checked ? 0.3 : 0;
-    state.nv.updateGLVolume();
+  /* What is left of each label is its rim within the slice; NiiVue's own would fill what is one slice thick. */
+  const outlined = (volume) => {
+    const [, nx, ny] = volume.hdr.dims, from = volume.img, to = new from.constructor(from.length);
+    for (let i = 0, x = 0, y = 0; i < from.length; i++) {
+      const v = from[i];
+      if (v && (x === 0 || y === 0 || x === nx - 1 || y === ny - 1
+        || from[i - 1] !== v || from[i + 1] !== v || from[i - nx] !== v || from[i + nx] !== v)) to[i] = v;
+      if (++x === nx) { x = 0; if (++y === ny) y = 0; }
+    }
+    volume.img = to;
   };
 
   const key = (layer) => {
@@ -253,7 +262,8 @@
   on("mask", "change", () => queue(setMask));
   on("map-opacity", "input", () => queue(() => opacity("map")));
   on("mask-opacity", "input", () => queue(() => opacity("mask")));
-  on("outline", "change", () => queue(outline));
+  on("outline", "change", () => queue(setMask));
+  on("all", "change", () => queue(setMask));
   on("slice", "input", () => queue(() => setSlice(Number(part("slice").value))));
   on("play", "click", play);
   on("back", "click", () => step(-1));
