@@ -9,7 +9,7 @@ from pydicom.sr.coding import Code
 
 from probseg.errors import ProbsegError
 
-__all__ = ["ABNORMAL", "ANATOMICAL", "LESION", "LUNG", "OWN_SCHEME", "parse_code"]
+__all__ = ["ABNORMAL", "ANATOMICAL", "LESION", "LUNG", "OWN_SCHEME", "parse_code", "region_of"]
 
 ANATOMICAL: Code = codes.SCT.AnatomicalStructure
 """Category of the lung; of context group 7150."""
@@ -24,6 +24,8 @@ LESION: Code = codes.SCT.Lesion
 OWN_SCHEME = "99PROBSEG"
 """Private coding scheme, as PS3.16, 8.2, wants it named."""
 
+_CHEST: Code = codes.SCT.Chest
+_ANY_REGION: Code = codes.SCT.Tissue
 _PART = re.compile(r"[^\x00-\x1f\x7f\\]+")
 
 
@@ -54,3 +56,8 @@ def parse_code(text: str, name: str) -> Code:
         )
     scheme, value, meaning = parts
     return Code(value, scheme, meaning)
+
+
+def region_of(body_part: str) -> Code:
+    """The anatomic region of a BodyPartExamined: Chest, or where it is another or unknown Tissue, which is anywhere."""
+    return _CHEST if body_part in ("CHEST", "LUNG", "THORAX") else _ANY_REGION

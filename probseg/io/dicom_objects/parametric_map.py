@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from probseg.io.dicom_objects.concepts import OWN_SCHEME
+from probseg.io.dicom_objects.concepts import OWN_SCHEME, region_of
 from probseg.io.dicom_objects.maker import Maker, SeriesLabel, quietly
 from probseg.io.dicom_objects.planes import check_planes, image_arguments, settled
 from probseg.io.dicom_objects.source import SourceSeries
@@ -73,6 +73,13 @@ def parametric_map(
             ],
             **image_arguments(source, maker, label),
         )
-        if not source.body_part:
-            image.Laterality = ""  # type 2C of what may be a paired structure; empty says that it is not known
+        # optional, but 3D Slicer's reader (dcmqi 1.5) falls over a map without it
+        image.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(source)]
         return settled(image, source, maker, label, lambda _, plane: values[plane])
+
+
+def _anatomy(source: SourceSeries) -> Dataset:
+    anatomy = Dataset()
+    anatomy.FrameLaterality = "U"
+    anatomy.AnatomicRegionSequence = [hd.sr.CodedConcept.from_code(region_of(source.body_part))]
+    return anatomy

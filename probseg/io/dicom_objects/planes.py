@@ -77,6 +77,7 @@ def settled(image: Dataset, source: SourceSeries, maker: Maker, label: SeriesLab
     for dimension in image.DimensionIndexSequence:
         dimension.DimensionOrganizationUID = organisation
     without_clock(image)
+    image.ContentCreatorName = ""  # type 2, and DCMTK refuses a map without it
     if source.body_part:
         image.BodyPartExamined = source.body_part
     return image

@@ -152,10 +152,13 @@ def _uncertainty(volume: MeasuredVolume) -> sr.MeasurementProperties | None:
     low, high = volume.intervals[0].low_ml, volume.intervals[0].high_ml
     if not (math.isfinite(low) and math.isfinite(high)) or not low <= volume.mean_ml <= high:
         return None
-    return sr.MeasurementProperties(
+    found = sr.MeasurementProperties(
         upper_measurement_uncertainty=_rounded(high - volume.mean_ml),
         lower_measurement_uncertainty=_rounded(volume.mean_ml - low),
     )
+    for item in found:  # highdicom gives them no unit, but they are volumes
+        item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0] = sr.CodedConcept.from_code(MILLILITRES)
+    return found
 
 
 def _rounded(value: float) -> float:

@@ -36,10 +36,10 @@ def test_a_volume_has_its_interval_twice(report):
         ("Volume", 4300.0, "milliliter"),
     ]
     mean, *_, mode = lung.get_measurements()
-    said = {item.name.meaning: item.value for item in mean[0].ContentSequence if item.ValueType == "NUM"}
+    said = {i.name.meaning: (i.value, i.unit.value) for i in mean[0].ContentSequence if i.ValueType == "NUM"}
     assert said == {
-        "+, range of upper measurement uncertainty": 179.375,
-        "-, range of lower measurement uncertainty": 321.125,
+        "+, range of upper measurement uncertainty": (179.375, "mL"),
+        "-, range of lower measurement uncertainty": (321.125, "mL"),
     }
     assert mean.derivation.meaning == "Mean" and mean.method.meaning != mode.method.meaning
     assert [m.value for m in glass.get_measurements()] == [12.5, 11.0]  # one draw has no interval
