@@ -40,7 +40,8 @@ def refusal(out: Path, overwrite: bool = False, ids: tuple[str, ...] = ("a", "b"
 
 
 def test_differences_are_named_one_by_one():
-    other = {"model": "probseg.models.Y", "checkpoint_sha256": "bb", "settings": {"seed": 1, "calibration": {"by": "x"}}}
+    settings = {"seed": 1, "calibration": {"by": "x"}}
+    other = {"model": "probseg.models.Y", "checkpoint_sha256": "bb", "settings": settings}
     assert differences(TERMS, TERMS) == []
     assert differences(other, TERMS) == [
         "'model' is \"probseg.models.Y\" there and \"probseg.models.X\" here",
