@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from probseg.errors import ProbsegError, warn
 from probseg.records import SPLITS
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from probseg.evaluation.stored_promises import StoredPromises
     from probseg.inference import PredictionSettings, RunReport
+    from probseg.inference.writer import Requeue
     from probseg.models import SegmentationModule
 
 DESCRIPTION = (
@@ -138,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         settings = _settings(args, model)
         settings = replace(settings, promises=_promises(args, sha256, settings))
         predictor = ScanPredictor(model, settings, sha256)
-        report = predict_scans(trainer, predictor, scans, args.out, args.overwrite)
+        report = predict_scans(trainer, predictor, scans, args.out, args.overwrite, _requeue(trainer))
     return _finish(args, report) if trainer.is_global_zero else 0
 
 
@@ -248,22 +249,18 @@ def _quiet_libraries() -> Iterator[None]:
 def _trainer(args: argparse.Namespace) -> Trainer:
     """What Lightning's own ``predict`` of a run uses, for this process or for one of several."""
     from pytorch_lightning import Trainer
-    from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+    from pytorch_lightning.plugins.environments import LightningEnvironment
 
     from probseg.inference.processes import processes_together
 
     devices, nodes = processes_together(args.devices, args.nodes, os.environ)
     alone = devices * nodes == 1
-    # Alone it has nothing to arrange with a cluster; in one, there is no checkpoint to save when the time is up.
-    environment: list[Any] = [LightningEnvironment()] if alone else []
-    if not alone and SLURMEnvironment.detect():
-        environment = [SLURMEnvironment(auto_requeue=False)]
     try:
         return Trainer(
             devices=devices,
             num_nodes=nodes,
             strategy="auto" if alone else "ddp",
-            plugins=environment,
+            plugins=[LightningEnvironment()] if alone else None,  # alone it has nothing to arrange with a cluster
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -271,6 +268,14 @@ def _trainer(args: argparse.Namespace) -> Trainer:
         )
     except (ValueError, RuntimeError) as error:  # such as more devices than there are
         raise ProbsegError("E_USAGE", f"--devices {devices} --nodes {nodes} cannot be had: {error}") from error
+
+
+def _requeue(trainer: Trainer) -> Requeue | None:
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    from probseg.training.slurm import requeue_of  # takes seconds to import
+
+    return requeue_of(trainer)
 
 
 def _finish(args: argparse.Namespace, report: RunReport) -> int:

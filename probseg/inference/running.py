@@ -15,13 +15,18 @@ from probseg.inference.run_manifest import RunReport
 from probseg.inference.shared_run import SharedRun
 from probseg.inference.summary import provenance
 from probseg.inference.turns import scan_loader
-from probseg.inference.writer import PredictionWriter
+from probseg.inference.writer import PredictionWriter, Requeue
 
 __all__ = ["predict_scans"]
 
 
 def predict_scans(
-    trainer: Trainer, predictor: ScanPredictor, scans: Sequence[Scan], out: Path, overwrite: bool = False
+    trainer: Trainer,
+    predictor: ScanPredictor,
+    scans: Sequence[Scan],
+    out: Path,
+    overwrite: bool = False,
+    requeue: Requeue | None = None,
 ) -> RunReport:
     """Predict what is missing of the scans, and write what came of all of them.
 
@@ -31,6 +36,7 @@ def predict_scans(
         scans: in the order of the tables.
         out: folder of the results; may hold some of this very run.
         overwrite: whether results of another run may be replaced.
+        requeue: see `PredictionWriter`.
 
     Returns:
         What came of the scans by all processes that share the run. Of processes that were started together the first
@@ -41,7 +47,7 @@ def predict_scans(
     """
     run = SharedRun(out, [s.case_id for s in scans], provenance(predictor), [s.source for s in scans], overwrite)
     run.check()  # before processes are started
-    writer = PredictionWriter(run)
+    writer = PredictionWriter(run, requeue)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]  # set by Trainer's connector
     progress = ScanProgress(len(scans), run.progress, quiet=None if trainer.is_global_zero else True)
     predictor.progress = progress.slices

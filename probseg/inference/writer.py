@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from pytorch_lightning import LightningModule, Trainer
@@ -20,7 +20,9 @@ from probseg.inference.scan_files import write_scan
 from probseg.inference.shared_run import SharedRun
 from probseg.inference.summary import scan_summary
 
-__all__ = ["PredictionWriter"]
+__all__ = ["PredictionWriter", "Requeue"]
+
+Requeue = tuple[int, Callable[[], None]]
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -28,14 +30,16 @@ class PredictionWriter(BasePredictionWriter):
 
     Args:
         run: that this process takes part in.
+        requeue: signal at which a scheduler's job is to be queued again, and what does so; None outside of one.
 
     Attributes:
         job: name that the processes share which were started together.
     """
 
-    def __init__(self, run: SharedRun) -> None:
+    def __init__(self, run: SharedRun, requeue: Requeue | None = None) -> None:
         super().__init__("batch")
         self.run = run
+        self.requeue = requeue
         self.job: str | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -46,17 +50,24 @@ class PredictionWriter(BasePredictionWriter):
         trainer.strategy.barrier("probseg: all take part")
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let SIGTERM end the processes at once; Lightning would note it and go on, and there is nothing to save."""
+        """Let SIGTERM end the processes at once, and a scheduler's signal have the job queued again before.
+
+        Lightning would note the one and go on, and save a checkpoint at the other; but scans that are done are safe.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         launcher = trainer.strategy.launcher
 
         def stop(number: int, frame: FrameType | None) -> None:
+            if self.requeue is not None and number == self.requeue[0] and trainer.is_global_zero:
+                self.requeue[1]()
             if isinstance(launcher, _SubprocessScriptLauncher):
-                launcher.kill(signal.Signals(number))
+                launcher.kill(signal.SIGTERM)
             raise SystemExit(128 + number)
 
-        signal.signal(signal.SIGTERM, stop)  # Lightning puts back what was there when the prediction ends
+        # Lightning puts back what was there before when the prediction ends.
+        for number in (signal.SIGTERM, *([] if self.requeue is None else [self.requeue[0]])):
+            signal.signal(number, stop)
 
     def write_on_batch_end(
         self,

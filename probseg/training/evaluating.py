@@ -21,6 +21,7 @@ from probseg.models.calibration import STORED, use_calibration
 from probseg.models.checkpoints import best_checkpoint, load_weights, read_checkpoint
 from probseg.results import BOOTSTRAP_SAMPLES, example_positions, write_examples, write_results
 from probseg.training.fitting import Record
+from probseg.training.slurm import requeue_of
 
 __all__ = ["load_trained", "predict_run", "test_run", "validate_run"]
 
@@ -111,7 +112,7 @@ def predict_run(
     predictor = ScanPredictor(model, settings, file_sha256(checkpoint))
     scans = dataset_scans(data.part("test"), data.info.dimensions)
     out = run / "predictions"
-    report = predict_scans(trainer, predictor, scans, out, overwrite)
+    report = predict_scans(trainer, predictor, scans, out, overwrite, requeue_of(trainer))
     if not trainer.is_global_zero:
         return
     if report.failed:

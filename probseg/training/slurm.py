@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 
 from lightning_fabric.plugins.environments import SLURMEnvironment
 from pytorch_lightning import Trainer
 
 from probseg.errors import warn
 
-__all__ = ["requeue", "requeue_signal"]
+__all__ = ["requeue", "requeue_of", "requeue_signal"]
 
 
 def requeue_signal(trainer: Trainer) -> int | None:
@@ -24,6 +25,12 @@ def requeue_signal(trainer: Trainer) -> int | None:
     if isinstance(environment, SLURMEnvironment):
         return int(environment.requeue_signal or signal.SIGUSR1) if environment.auto_requeue else None
     return int(signal.SIGUSR1) if os.environ.get("SLURM_JOB_ID") else None
+
+
+def requeue_of(trainer: Trainer) -> tuple[int, Callable[[], None]] | None:
+    """The signal of `requeue_signal` with what answers it; None where there is none."""
+    number = requeue_signal(trainer)
+    return None if number is None else (number, requeue)
 
 
 def requeue() -> None:

@@ -499,6 +499,35 @@ def test_stopped_it_ends_at_once_and_goes_on_later(
     assert main(words) == 0 and tree(tmp_path / "out") == quiet
 
 
+def test_a_job_whose_time_is_up_is_queued_again(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_pictures: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """SIGUSR1 to an element of an array of SLURM."""
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for name, value in {"JOB_ID": "12", "ARRAY_JOB_ID": "11", "ARRAY_TASK_ID": "3", "NTASKS": "4"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    real = predictor.predict_scan
+
+    def predict_scan(*rest: Any) -> Any:
+        signal.raise_signal(signal.SIGUSR1)
+        return real(*rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor, "predict_scan", predict_scan)
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+    assert stopped.value.code == 128 + signal.SIGUSR1
+    assert (tmp_path / "asked").read_text() == "requeue 11_3\n"
+    assert main(words) == 0 and capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_run_that_replaces_goes_on_replacing_where_it_was_stopped(
     words: list[str],
     few: list[Path],
