@@ -117,6 +117,8 @@ def export_model(
         graph = _graph(model, folder / ONNX, description) if onnx else None
         card = model_card(model, description, facts, about, graph, _sizes(folder))
         (folder / CARD).write_text(card, encoding="utf-8")
+        for name in _sizes(folder):  # safetensors writes for its owner's eyes only
+            (folder / name).chmod((folder / CARD).stat().st_mode)
         files = _sizes(folder)
     return Exported(files, graph)
 
