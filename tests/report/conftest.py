@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+# jsonargparse 4.49 renamed a method that Lightning, and for older versions' sake probseg, still calls by its old name.
+os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
+
 import numpy as np
 import pytest
+import torch
+
+from probseg.cli import main
+from probseg.data.synthetic import INFO, generate
+from probseg.data.synthetic import write as write_dataset
+from probseg.models.checkpoints import describe
+from probseg.models.loading import build_model
 
 METRICS = ("ged_v", "ged_u", "ged_floor", "hm_iou", "soft_dice", "nll", "brier", "diversity", "rater_diversity")
 
@@ -117,3 +129,92 @@ def write_run() -> Callable[..., Path]:
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """The same in the test's own folder."""
     return lambda *args, **kwargs: write(*args, **{"parent": tmp_path, **kwargs})
+
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed in order, and keeps the text and the attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("style", "script"):
+            return
+        self.words.append(data)
+        if {"td", "th"} & set(self.open):
+            self.cells[-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="session")
+def parsed() -> Callable[[str], Page]:
+    """A page as elements, every one of which is closed in order."""
+    return Page
+
+
+CANARY = "canary-4711"
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A dataset, predictions, and what agreement and evaluate say of them, by the real commands.
+
+    The patients' names and the folder that all lies in hold `CANARY`; a rater's name and a class's are markup.
+    """
+    root = tmp_path_factory.mktemp(CANARY)
+    data = write_dataset(
+        generate(3, seed=4, shape=(6, 40, 48)), root / "ct", seed=0, shares=(0, 0, 0, 1), with_truth=False
+    )
+    table = (data / "cases.csv").read_text().replace("patient-", f"{CANARY}-")
+    (data / "cases.csv").write_text(table.replace(",rater-2,", f",{EVIL},"))
+    torch.manual_seed(2)
+    unet = {"num_classes": INFO.labels.num_classes, "channels": [4, 8], "foreground": 0.85}
+    arguments: dict[str, Any] = {"network": {"class_path": "probseg.networks.UNet", "init_args": unet}, "draws": 6}
+    model = build_model({"class_path": "probseg.models.StochasticSegmentation", "init_args": arguments | {"rank": 2}})
+    model.bind(INFO)
+    with torch.no_grad():
+        for layer in model.network.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight.mul_(2.0)  # not trained, but not blind either
+    run = root / "runs" / "stochastic_segmentation"
+    (run / "checkpoints").mkdir(parents=True)
+    content = {"state_dict": model.state_dict(), "probseg": describe(model.info, model.config)}
+    torch.save(content, run / "checkpoints" / "best.ckpt")
+    folders = {"dataset": data} | {k: root / k for k in ("predictions", "agreement", "evaluation")}
+    for command in (
+        ["predict", run, data, "--out", folders["predictions"], "--readings", "4"],
+        ["agreement", data, "--predictions", folders["predictions"], "--out", folders["agreement"]],
+        ["evaluate", folders["predictions"], data, "--out", folders["evaluation"]],
+    ):
+        assert main([str(word) for word in command]) == 0
+    return folders

@@ -183,7 +183,8 @@ def _place(grid: Grid, share: NDArray[np.float64], inside: NDArray[np.bool_]) ->
         return a, b, c
     slice_ = int(wanted.sum(axis=(1, 2)).argmax())
     rows, columns = np.nonzero(wanted[slice_])
-    return slice_, int(np.median(rows)), int(np.median(columns))
+    nearest = int(np.argmin((rows - np.median(rows)) ** 2 + (columns - np.median(columns)) ** 2))
+    return slice_, int(rows[nearest]), int(columns[nearest])
 
 
 def _volume(array: NDArray, flat: bool) -> NDArray:
