@@ -48,7 +48,7 @@ def preview_figure(prediction: ScanPrediction, info: DatasetInfo) -> Figure:
     def cut(array: NDArray) -> NDArray:
         return array if prediction.entropy.ndim == 2 else array[..., k, :, :]
 
-    image = cut(info.normalise(prediction.case.image[None] if _plain(prediction) else prediction.case.image))[0]
+    image = info.normalise(cut(prediction.case.image[None] if _plain(prediction) else prediction.case.image))[0]
     geometry = prediction.case.geometry
     spacing = geometry.spacing[-2:] if geometry.spacing else (1.0, 1.0)
     aspect = spacing[0] / spacing[1]

@@ -24,6 +24,7 @@ from probseg.models import SegmentationModule
 __all__ = ["WINDOW", "ScanPrediction", "predict_scan", "space_axes"]
 
 WINDOW = (32, 128, 128)  # of 3-D networks
+_TORCH_KNOWS = ("uint8", "int8", "int16", "int32", "int64", "float32", "float64")
 _TRIED = 8  # slices of a scan on which half precision is tried
 _BLOCK = 2**18  # logits that are reduced at a time: a mebibyte, of which a processor core's own cache holds the half
 
@@ -133,12 +134,10 @@ def predict_scan(
             "E_ARGUMENT",
             f"a window of a {axes}-D network has {axes} sizes, but {len(window)} are given: {tuple(window)}",
         )
-    image = torch.from_numpy(info.normalise(case.image))
-    image = image if image.ndim > case.geometry.dimensions else image[None]
-    image = image if case.geometry.dimensions == 3 else image[:, None]  # (channels, slices, rows, columns)
+    image = _as_stored(case)
 
     def predict(part: Tensor) -> SegmentationDistribution:
-        return model(part.to(model.device), draws)
+        return model(torch.from_numpy(info.normalise(part.numpy())).to(model.device), draws)
 
     windows = tuple(window) if window else None if axes == 2 else WINDOW
     whole = _Reduction(classes, tuple(image.shape[1:]), readings)
@@ -150,6 +149,14 @@ def predict_scan(
                 if progress is not None:
                     progress(part.stop, image.shape[1])
     return whole.finish(case, info.labels, str(dtype).removeprefix("torch."))
+
+
+def _as_stored(case: Case) -> Tensor:
+    """``(channels, slices, rows, columns)``, not yet normalised: of a whole scan that would be twice the memory."""
+    image = case.image if case.image.ndim > case.geometry.dimensions else case.image[None]
+    image = image if case.geometry.dimensions == 3 else image[:, None]
+    image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
+    return torch.from_numpy(image if image.dtype.name in _TORCH_KNOWS else image.astype(np.float32))
 
 
 def _slabs(

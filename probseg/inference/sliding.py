@@ -8,7 +8,6 @@ from itertools import product
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from probseg.distribution import SegmentationDistribution
 from probseg.errors import ProbsegError
@@ -104,10 +103,11 @@ def _give_out(buffer: Tensor, first: int, end: int, space: tuple[int, ...]) -> I
 
 
 def _pad(image: Tensor, window: Sequence[int]) -> Tensor:
-    pads = [max(0, length - size) for size, length in zip(image.shape[1:], window, strict=True)]
-    if not any(pads):
-        return image
-    return F.pad(image[None], [n for pad in reversed(pads) for n in (0, pad)], mode="replicate")[0]
+    for axis, length in enumerate(window, start=1):
+        size = image.shape[axis]
+        if size < length:  # torch's own padding knows no integers
+            image = image.index_select(axis, torch.arange(length, device=image.device).clamp(max=size - 1))
+    return image
 
 
 def _starts(size: int, length: int, overlap: float) -> list[int]:

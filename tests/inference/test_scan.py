@@ -177,3 +177,12 @@ def test_axes_are_read_off_the_first_convolution(make_model: Make) -> None:
     assert [space_axes(make_model(f, d)) for f in ("Ensemble", "ProbabilisticUNet") for d in (2, 3)] == [2, 3, 2, 3]
     with pytest.raises(ProbsegError, match="E_SCHEMA"):
         space_axes(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("dtype", [">i2", "uint16", "float64", ">f4"])
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_numbers_of_every_kind_and_order(make_model: Make, scan: Case, dimensions: int, dtype: str) -> None:
+    model = make_model("Deterministic", dimensions)
+    expected = predict_scan(model, scan, Draws(1))
+    stored = replace(scan, image=scan.image[::-1].astype(dtype)[::-1])  # a view that runs backwards, too
+    assert_same(predict_scan(model, stored, Draws(1)), expected, atol=0)
