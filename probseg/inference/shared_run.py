@@ -6,9 +6,9 @@ import contextlib
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from probseg.case import Case
@@ -34,6 +34,7 @@ __all__ = ["SharedRun"]
 _REPLACED = "replaced"
 _REPLACING = "/replacing"  # the name of a claim that no scan can have
 _POLL_S = 0.1
+_LOOK_S = 10.0
 
 
 class SharedRun:
@@ -66,6 +67,8 @@ class SharedRun:
         self._presence = Presence(self.out / WORKPLACE, {})
         self._claims = Claims(self._presence)
         self._held: dict[str, Claim] = {}
+        self._known: dict[str, Mapping[str, Any]] = {}  # outcomes as far as this process has met them
+        self._looked_s = -_LOOK_S
         self._made_out = False
         self._entered = False
 
@@ -95,16 +98,12 @@ class SharedRun:
         self._presence.enter()
         self._entered = True
         for other in self._presence.others():
-            if other.about.get("work") != self.work or (self.overwrite and not other.about.get("overwrite")):
+            alike = other.about.get("work") == self.work
+            if not alike or (self.overwrite and not other.about.get("overwrite")):
+                what = "what --overwrite would remove" if alike else "other scans, or otherwise than this would"
                 raise ProbsegError(
                     "E_OUTPUT_EXISTS",
-                    f"another process predicts into '{self.out}' at present, "
-                    + (
-                        "and may not be overwritten"
-                        if other.about.get("work") == self.work
-                        else "other scans or otherwise"
-                    )
-                    + "; wait for its end, or choose another --out",
+                    f"another process predicts {what}, into '{self.out}'; wait for its end, or choose another --out",
                 )
         with self._writable():
             self._replace_once() if self.overwrite else self._wait_for_replacement()
@@ -130,7 +129,7 @@ class SharedRun:
         while not self._is_replaced():
             claim = self._claims.take(_REPLACING)
             if claim is None:
-                time.sleep(_POLL_S)
+                sleep(_POLL_S)
                 continue
             clear_output(self.out)
             temporary = self._presence.folder / f"{self.token}.replacing"
@@ -140,7 +139,7 @@ class SharedRun:
 
     def _wait_for_replacement(self) -> None:
         while not self._is_replaced() and any(o.about.get("overwrite") for o in self._presence.others()):
-            time.sleep(_POLL_S)
+            sleep(_POLL_S)
 
     def _is_replaced(self) -> bool:
         mark = self._presence.folder / _REPLACED
@@ -237,19 +236,27 @@ class SharedRun:
     def _settle(self, case_id: str, outcome: Mapping[str, Any]) -> None:
         with self._writable():
             self._claims.settle(self._held.pop(case_id), outcome)
+        self._known[case_id] = outcome
 
     # -- the whole ----------------------------------------------------------------------------------------------------
 
     def progress(self) -> tuple[int, int]:
-        """How many scans were done or failed since the run was begun, and how many were there before."""
-        outcomes = [outcome for case_id in self.case_ids if (outcome := self._outcome(case_id)) is not None]
-        kept = sum(bool(outcome.get("kept")) for outcome in outcomes)
-        return len(outcomes) - kept, kept
+        """How many scans were done or failed since the run was begun, and how many were there before.
+
+        What other processes did is looked up now and then only, for it takes reading a file a scan.
+        """
+        if monotonic() - self._looked_s > _LOOK_S and self._presence.others():
+            for case_id in self.case_ids:
+                if case_id not in self._known and (outcome := self._outcome(case_id)) is not None:
+                    self._known[case_id] = outcome
+            self._looked_s = monotonic()
+        kept = sum(bool(outcome.get("kept")) for outcome in self._known.values())
+        return len(self._known) - kept, kept
 
     def wait_for(self, job: str) -> None:
         """Wait until the processes that were started together with this one have left."""
         while any(other.about.get("job") == job for other in self._presence.others()):
-            time.sleep(_POLL_S)
+            sleep(_POLL_S)
 
     def finish(self) -> RunReport:
         """What came of the scans; the last of the processes writes the table of volumes and the manifest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +15,8 @@ from probseg.io.output_formats import DICOM
 from probseg.io.predicted_distribution import UNCERTAINTY_MAPS
 
 __all__ = ["provenance", "scan_summary"]
+
+_PACKAGES = ("probseg", "torch", "pytorch-lightning", "numpy", "nibabel")
 
 
 def scan_summary(prediction: ScanPrediction, predictor: ScanPredictor) -> dict[str, Any]:
@@ -50,7 +53,11 @@ def provenance(predictor: ScanPredictor) -> dict[str, Any]:
         "model": f"{type(model).__module__}.{type(model).__qualname__}",
         "checkpoint_sha256": predictor.checkpoint_sha256,
         "settings": predictor.settings.to_dict(),
-        "versions": {
-            name: version(name) for name in ("probseg", "torch", "pytorch-lightning", "numpy", "nibabel", *dicom)
-        },
+        "versions": {name: _version(name) for name in (*_PACKAGES, *dicom)},
     }
+
+
+@cache
+def _version(package: str) -> str:
+    """Looked up once: it takes longer than a small scan."""
+    return version(package)
