@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 
 from probseg.analysis.volumes import lung_parts
 from probseg.case import Case, reorient
-from probseg.errors import ProbsegError
+from probseg.errors import ProbsegError, warn
 from probseg.inference.colours import class_colours
 from probseg.inference.scan import ScanPrediction
 from probseg.io.atomic import write_bytes
@@ -56,14 +56,22 @@ _LEVEL = "95"  # percent, of the intervals in the report
 _WITHOUT_EFFECT = ("formats", "readings")  # settings that change no object
 
 
-def require_series(case: Case, labels: LabelSet) -> SourceSeries:
-    """The DICOM series of a scan, or why no object can be made of it; nothing is predicted yet.
+def require_series(case: Case, labels: LabelSet) -> None:
+    """Refuse a scan of which no DICOM object can be made, before anything is predicted.
 
     Raises:
         ProbsegError: E_NO_DICOM for a scan that came from elsewhere, E_DICOM_CORRUPT where its headers do not do,
             E_AFFINE_MISMATCH where it is no longer the series that was read, E_SCHEMA for a code that is none.
     """
     segment_labels(labels)
+    if not _series(case, labels).framed:
+        warn(
+            "W_NO_FRAME_OF_REFERENCE",
+            f"the images of scan '{case.case_id}' name no frame of reference; its DICOM objects have one of their own",
+        )
+
+
+def _series(case: Case, labels: LabelSet) -> SourceSeries:
     try:
         source = read_source(case.source.path, case.source.series, single=case.geometry.dimensions == 2)
     except ProbsegError as error:
@@ -106,7 +114,7 @@ def write_dicom(folder: Path, prediction: ScanPrediction, summary: Mapping[str, 
         prediction: whose case came from a DICOM series.
         summary: of `probseg.inference.summary.scan_summary`; says what made the prediction, and its volumes.
     """
-    source = require_series(prediction.case, prediction.labels)
+    source = _series(prediction.case, prediction.labels)
     for name, item in _objects(prediction, summary, source):
         write_bytes(folder / name, encoded(item))
 

@@ -180,7 +180,8 @@ def test_no_patient_leaves_but_in_dicom_objects(
     data = pydicom.dcmread(tmp_path / "scan" / "0000.dcm")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        data.PatientSex, data.StudyTime = "canary", "canary"  # what no reader accepts, and remarks would quote
+        # what remarks would quote: values of another kind, and one that is too long for its own
+        data.PatientSex, data.StudyTime, data.StudyID = "canary", "canary", "canary-canary-canary"
         data.save_as(tmp_path / "scan" / "0000.dcm")
     out = tmp_path / "out"
     capfd.readouterr()

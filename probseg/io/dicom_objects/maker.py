@@ -18,9 +18,15 @@ from typing import Any
 import highdicom as hd
 from pydicom.sr.codedict import codes
 
-__all__ = ["Maker", "SeriesLabel", "quietly"]
+__all__ = ["Maker", "SeriesLabel", "derived_uid", "quietly"]
 
 _NAME = "probseg"
+
+
+def derived_uid(*parts: str) -> str:
+    """An identifier below 2.25 (PS3.5, B.2), which needs no registered root, that follows from ``parts``."""
+    digest = hashlib.sha256("/".join(parts).encode()).digest()[:16]
+    return f"2.25.{uuid.UUID(bytes=digest, version=5).int}"
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,8 @@ class Maker:
     parameters: tuple[tuple[str, str], ...] = ()
 
     def uid(self, *parts: str) -> str:
-        """An identifier below 2.25 (PS3.5, B.2) that follows from the identity and ``parts``."""
-        digest = hashlib.sha256("/".join((self.identity, *parts)).encode()).digest()[:16]
-        return f"2.25.{uuid.UUID(bytes=digest, version=5).int}"
+        """An identifier that follows from the identity and ``parts``."""
+        return derived_uid(self.identity, *parts)
 
     @property
     def algorithm_version(self) -> str:

@@ -68,14 +68,17 @@ def parametric_map(
             pixel_array=values,
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
-            voi_lut_transformations=[
-                hd.VOILUTTransformation(window_center=quantity.greatest / 2, window_width=quantity.greatest)
-            ],
+            voi_lut_transformations=[_window(quantity.greatest)],
             **image_arguments(source, maker, label),
         )
         # optional, but 3D Slicer's reader (dcmqi 1.5) falls over a map without it
         image.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(source)]
         return settled(image, source, maker, label, lambda _, plane: values[plane])
+
+
+def _window(greatest: float) -> hd.VOILUTTransformation:
+    """From 0 to the greatest value; the exact function, for the usual one has no windows narrower than 1."""
+    return hd.VOILUTTransformation(window_center=greatest / 2, window_width=greatest, voi_lut_function="LINEAR_EXACT")
 
 
 def _anatomy(source: SourceSeries) -> Dataset:

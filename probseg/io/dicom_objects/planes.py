@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from probseg.errors import ProbsegError
-from probseg.io.dicom_objects.maker import Maker, SeriesLabel
+from probseg.io.dicom_objects.maker import Maker, SeriesLabel, quietly
 from probseg.io.dicom_objects.source import SourceSeries, plane_number
 
 __all__ = ["FramePixels", "check_planes", "encoded", "image_arguments", "settled", "without_clock"]
@@ -130,5 +130,6 @@ def _whole(instance: str, kind: str) -> Dataset:
 def encoded(data: Dataset) -> bytes:
     """The object as a DICOM file: preamble of zeros, file meta information, data set."""
     buffer = io.BytesIO()
-    data.save_as(buffer, enforce_file_format=True)
+    with quietly():
+        data.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

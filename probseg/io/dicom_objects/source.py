@@ -1,13 +1,7 @@
-"""The series that a scan came from, as objects made of it must name it: patient, study, frame of reference, images.
-
-Headers of hospitals hold everything, and highdicom copies or refuses what it finds. So each plane is described anew
-here, with what a derived object needs and nothing else: what is no date, no number or no code is left empty.
-"""
+"""The series that a scan came from, as objects made of it must name it: patient, study, frame of reference, images."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +14,14 @@ from probseg.case import Geometry
 from probseg.errors import ProbsegError
 from probseg.io.dicom import find_slices
 from probseg.io.dicom.slices import Slice
+from probseg.io.dicom_objects.header import FAULTS, header_of, is_uid, matching, text_of, written
 from probseg.io.dicom_objects.maker import quietly
 from probseg.io.flat import is_flat_name
 from probseg.io.guard import is_nifti_name, is_nrrd_name
 
 __all__ = ["SourceSeries", "plane_number", "read_source"]
 
-_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
-_UID = re.compile(r"[0-9]{1,62}(\.[0-9]{1,62})+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_NAMED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +37,8 @@ class SourceSeries:
         written: date and time that its images carry, ``("20200101", "120000")``.
         body_part: BodyPartExamined, empty where the series does not say.
         number: SeriesNumber, 0 where there is none.
+        framed: whether the images name their frame of reference. Where not, de-identification took it, and ``header``
+            has one that follows from the series.
     """
 
     geometry: Geometry
@@ -53,6 +48,7 @@ class SourceSeries:
     written: tuple[str, str]
     body_part: str
     number: int
+    framed: bool = True
 
     @property
     def instances(self) -> dict[str, str]:
@@ -107,40 +103,38 @@ def read_source(path: Path | None, series: str | None = None, single: bool = Fal
     found = find_slices(path, series, single)
     with quietly():
         heads = {item.path: _read(item.path) for item in found.slices}
-    first = heads[found.slices[0].path]
-    header = _header(first)
-    header.SpecificCharacterSet = "ISO_IR 192"  # texts are decoded when they are read, and written as UTF-8
-    images = tuple(_image(item, heads[item.path]) for item in found.slices)
-    return SourceSeries(
-        found.geometry,
-        tuple(_plane(header, item, k, found.geometry) for k, item in enumerate(found.slices)),
-        images,
-        header,
-        _written(first),
-        _matching(first, "BodyPartExamined", r"[A-Z0-9 _]{1,16}"),
-        int(_matching(first, "SeriesNumber", r"[0-9]{1,6}") or 0),
-    )
+        first = heads[found.slices[0].path]
+        header = header_of(first)
+        return SourceSeries(
+            found.geometry,
+            tuple(_plane(header, item, k, found.geometry) for k, item in enumerate(found.slices)),
+            tuple(_image(item, heads[item.path]) for item in found.slices),
+            header,
+            written(first),
+            matching(first, "BodyPartExamined", r"[A-Z0-9 _]{1,16}"),
+            int(matching(first, "SeriesNumber", r"[0-9]{1,6}") or 0),
+            framed=header.FrameOfReferenceUID == text_of(first, "FrameOfReferenceUID"),
+        )
 
 
 def _read(path: Path) -> Dataset:
-    """A whole header; every value is decoded now, while pydicom's remarks are kept quiet."""
+    """A whole header; its values are decoded one by one when they are asked for."""
     try:
         data = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        data.decode()
-        for uid in _UIDS:
-            if not _UID.fullmatch(str(data.get(uid, "")).strip("\0 ")):
-                raise ProbsegError(
-                    "E_DICOM_CORRUPT",
-                    f"'{path}' lacks a sound {uid}, so no DICOM object can refer to it; export it again",
-                )
-    except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OSError, LookupError) as error:
+    except FAULTS as error:
         raise ProbsegError("E_DICOM_CORRUPT", f"'{path}' has a header that cannot be read; export it again") from error
+    missing = next((keyword for keyword in _NAMED if not is_uid(text_of(data, keyword))), None)
+    if missing is not None:
+        raise ProbsegError(
+            "E_DICOM_CORRUPT",
+            f"'{path}' lacks a sound {missing}, so no DICOM object can refer to it; export it again",
+        )
     return data
 
 
 def _image(item: Slice, data: Dataset) -> tuple[str, str, int | None]:
-    frame = item.frame + 1 if "NumberOfFrames" in data else None
-    return str(data.SOPClassUID), str(data.SOPInstanceUID), frame
+    sop_class, instance = text_of(data, "SOPClassUID"), text_of(data, "SOPInstanceUID")
+    return sop_class, instance, None if sop_class == CTImageStorage else item.frame + 1
 
 
 def _plane(header: Dataset, item: Slice, k: int, geometry: Geometry) -> Dataset:
@@ -165,80 +159,3 @@ def _decimal(value: float) -> str:
             break
         text = f"{float(value):.{digits}g}"
     return text
-
-
-def _text(data: Dataset, keyword: str) -> str:
-    try:
-        value = data.get(keyword)
-    except (ValueError, TypeError, AttributeError, NotImplementedError, LookupError):
-        return ""
-    if value is None:
-        return ""
-    if isinstance(value, pydicom.multival.MultiValue):
-        value = "\\".join(str(v) for v in value)
-    return _CONTROL.sub(" ", str(value)).strip()
-
-
-def _matching(data: Dataset, keyword: str, pattern: str) -> str:
-    """The value where it is what its kind demands, else empty."""
-    text = _text(data, keyword)
-    return text if re.fullmatch(pattern, text) else ""
-
-
-_DATE = r"[0-9]{8}"
-_TIME = r"[0-9]{2}([0-9]{2}([0-9]{2}(\.[0-9]{1,6})?)?)?"
-_NUMBER = r"[0-9]{1,6}(\.[0-9]{1,6})?"
-_ANY = r"(?s).*"
-# Type 2: there, and empty where nothing sound is known.
-_NEEDED: Mapping[str, str] = {
-    "PatientName": _ANY,
-    "PatientID": _ANY,
-    "PatientBirthDate": _DATE,
-    "PatientSex": "[MFO]",
-    "StudyDate": _DATE,
-    "StudyTime": _TIME,
-    "StudyID": _ANY,
-    "AccessionNumber": _ANY,
-    "ReferringPhysicianName": _ANY,
-    "PositionReferenceIndicator": _ANY,
-}
-# There only if the source has it.
-_KEPT: Mapping[str, str] = {
-    "IssuerOfPatientID": _ANY,
-    "PatientIdentityRemoved": "YES|NO",
-    "DeidentificationMethod": _ANY,
-    "StudyDescription": _ANY,
-    "PatientAge": "[0-9]{3}[DWMY]",
-    "PatientSize": _NUMBER,
-    "PatientWeight": _NUMBER,
-    "LossyImageCompression": "00|01",
-    "LossyImageCompressionRatio": rf"{_NUMBER}(\\{_NUMBER})*",
-    "LossyImageCompressionMethod": r"[A-Z0-9_ ]{1,16}(\\[A-Z0-9_ ]{1,16})*",
-}
-
-
-def _header(data: Dataset) -> Dataset:
-    """Patient, study, series and frame of reference, in values that are what their kind demands."""
-    header = Dataset()
-    for uid in _UIDS[2:]:
-        setattr(header, uid, str(data.get(uid)).strip("\0 "))
-    header.Modality = "CT"
-    with quietly():
-        for keyword, pattern in _NEEDED.items():
-            setattr(header, keyword, _matching(data, keyword, pattern))
-        for keyword, pattern in _KEPT.items():
-            text = _matching(data, keyword, pattern)
-            if text:
-                setattr(header, keyword, text)
-        if "DeidentificationMethodCodeSequence" in data:
-            header.DeidentificationMethodCodeSequence = deepcopy(data.DeidentificationMethodCodeSequence)
-    return header
-
-
-def _written(data: Dataset) -> tuple[str, str]:
-    """When the images were made: the first date that they give, else that of no image at all."""
-    for part in ("Content", "Acquisition", "Series", "Study"):
-        date = _matching(data, f"{part}Date", _DATE)
-        if date:
-            return date, _matching(data, f"{part}Time", _TIME) or "000000"
-    return "19000101", "000000"

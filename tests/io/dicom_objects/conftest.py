@@ -158,7 +158,7 @@ def make(folder: Path, path: Path) -> Objects:
         "uncertainty": parametric_map(
             source,
             back(entropy),
-            MapQuantity("entropy", "Entropy", 1.1),
+            MapQuantity("entropy", "Entropy", math.log(2)),
             MAKER,
             SeriesLabel("entropy", 4, "entropy", "ENTROPY"),
         ),

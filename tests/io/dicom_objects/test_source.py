@@ -71,6 +71,13 @@ def test_a_series_that_nothing_can_refer_to_is_refused(tmp_path, write_series, h
     assert "Canary" not in caught.value.message
 
 
+def test_images_without_a_frame_of_reference_get_one_that_is_always_the_same(tmp_path, write_series, hu):
+    write_series(tmp_path / "s", hu, edit=lambda d, k: delattr(d, "FrameOfReferenceUID"))
+    first, second = read_source(tmp_path / "s"), read_source(tmp_path / "s")
+    assert not first.framed and first.header.FrameOfReferenceUID.startswith("2.25.")
+    assert first.header.FrameOfReferenceUID == second.header.FrameOfReferenceUID
+
+
 @pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nrrd", "scan.png", None])
 def test_an_image_of_no_patient_is_refused(tmp_path, name):
     with pytest.raises(ProbsegError, match="--format nifti") as caught:
