@@ -38,7 +38,11 @@ PROBABILITY = "cividis"
 UNCERTAINTY = "magma"
 # Okabe & Ito's colours, lightest first because they lie on a grey image
 CLASS_COLOURS = ("#ffb000", "#56b4e9", "#f0e442", "#cc79a7", "#00c08b", "#e8601c", "#4c8dff")
-INK, MUTED, LINE, ACCENT, WARN = "#1c2127", "#66707b", "#d5dae0", "#0a66b0", "#b3261e"
+INK = "#1c2127"
+MUTED = "#66707b"
+LINE = "#d5dae0"
+ACCENT = "#0a66b0"
+WARN = "#b3261e"
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, crisp in print
