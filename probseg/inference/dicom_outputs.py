@@ -175,8 +175,8 @@ def _volumes(summary: Mapping[str, Any], segments: list[SegmentLabel]) -> list[M
         intervals = [VolumeInterval(f"{_LEVEL} % interval", _LEVEL, _number(low), _number(high))]
         if _LEVEL in volume.get("conformal_ml", {}):
             low, high = volume["conformal_ml"][_LEVEL]
-            name = f"{_LEVEL} % conformal interval"
-            intervals.append(VolumeInterval(name, f"{_LEVEL}_conf", _number(low), _number(high)))
+            called = f"{_LEVEL} % conformal interval"
+            intervals.append(VolumeInterval(called, f"{_LEVEL}_conf", _number(low), _number(high)))
         found.append(
             MeasuredVolume(name, kind, number, _number(volume["mean_ml"]), _number(volume["mode_ml"]), tuple(intervals))
         )

@@ -204,6 +204,9 @@ def test_the_same_command_gives_the_same_objects(run: Path, dataset: Path, predi
     assert main([*command, "both"]) == 0
     for name in OBJECTS:
         assert (out / predicted.name / name).read_bytes() == (predicted / name).read_bytes()
+    (out / predicted.name / "report.dcm").write_bytes(b"half")  # killed at the wrong moment
+    assert main([*command, "both"]) == 0
+    assert (out / predicted.name / "report.dcm").read_bytes() == (predicted / "report.dcm").read_bytes()
     other = tmp_path / "other"
     assert main([*command[:4], str(other), "--draws", "4", "--format", "dicom"]) == 0
     uids = [pydicom.dcmread(f / "report.dcm").SOPInstanceUID for f in (predicted, other / predicted.name)]
@@ -272,6 +275,7 @@ def test_promises_of_an_evaluation_widen_the_intervals_of_new_scans(
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["settings"]["promises"]["patients"] == 2
     groups = srread(folder / "report.dcm").content.get_image_measurement_groups()
+    assert [g.tracking_identifier for g in groups] == [g.name for g in LABELS.groups]
     names = {m.name.meaning for group in groups for m in group.get_measurements()}
     assert "Lower end of the 95 % conformal interval" in names  # and no upper end, which is infinite
     assert "Upper end of the 95 % conformal interval" not in names

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from probseg.errors import ProbsegError
 
-__all__ = ["ABNORMAL", "ANATOMICAL", "LESION", "LUNG", "OWN_SCHEME", "parse_code", "region_of"]
+__all__ = ["ABNORMAL", "ANATOMICAL", "LESION", "LUNG", "OWN_SCHEME", "own_scheme", "parse_code", "region_of"]
 
 ANATOMICAL: Code = codes.SCT.AnatomicalStructure
 """Category of the lung; of context group 7150."""
@@ -23,6 +24,12 @@ LESION: Code = codes.SCT.Lesion
 
 OWN_SCHEME = "99PROBSEG"
 """Private coding scheme, as PS3.16, 8.2, wants it named."""
+
+
+def own_scheme() -> list[CodingSchemeIdentificationItem]:
+    """What an object says of `OWN_SCHEME` that uses it."""
+    return [CodingSchemeIdentificationItem(OWN_SCHEME, name="Terms of probseg")]
+
 
 _CHEST: Code = codes.SCT.Chest
 _ANY_REGION: Code = codes.SCT.Tissue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from probseg.io.dicom_objects.concepts import OWN_SCHEME, region_of
+from probseg.io.dicom_objects.concepts import OWN_SCHEME, own_scheme, region_of
 from probseg.io.dicom_objects.maker import Maker, SeriesLabel, quietly
 from probseg.io.dicom_objects.planes import check_planes, image_arguments, settled
 from probseg.io.dicom_objects.source import SourceSeries
@@ -69,6 +69,7 @@ def parametric_map(
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[_window(quantity.greatest)],
+            coding_schemes=own_scheme(),
             **image_arguments(source, maker, label),
         )
         # optional, but 3D Slicer's reader (dcmqi 1.5) falls over a map without it

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from probseg.io.dicom_objects.concepts import OWN_SCHEME
+from probseg.io.dicom_objects.concepts import OWN_SCHEME, own_scheme
 from probseg.io.dicom_objects.maker import Maker, SeriesLabel, quietly
 from probseg.io.dicom_objects.planes import without_clock
 from probseg.io.dicom_objects.source import SourceSeries
@@ -91,6 +91,7 @@ def volume_report(
             content_date=date,
             content_time=time,
             specific_character_set="ISO_IR 192",
+            coding_schemes=own_scheme(),
             **maker.equipment(),
             **maker.series(label, source.number),
         )
