@@ -122,6 +122,12 @@ class Batch:
         moved = {k: getattr(v, name)(*args, **kwargs) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
+    def one(self, k: int) -> Batch:
+        """Its example k as a batch of its own."""
+        part = slice(k, k + 1)
+        tensors: dict[str, Any] = {n: v[part] for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors, case_ids=self.case_ids[part], sites=self.sites[part])
+
     def to(self, *args: Any, **kwargs: Any) -> Batch:
         """The same batch on another device, as `torch.Tensor.to` (Lightning calls this)."""
         return self._map("to", *args, **kwargs)

@@ -29,6 +29,7 @@ from probseg.report.plots.example import (
 from probseg.report.plots.runs import forest, reliability
 from probseg.report.plots.saving import COLUMN_MM, PAGE_MM, save_figure
 from probseg.report.plots.style import ACCENT, CLASS_COLOURS, INK, LINE, MUTED, PROBABILITY, STYLE, UNCERTAINTY
+from probseg.report.plots.training import learning_curves, training_figures
 
 __all__ = [
     "ACCENT",
@@ -48,6 +49,7 @@ __all__ = [
     "coverage",
     "forest",
     "image",
+    "learning_curves",
     "mean_probability",
     "pair_heat_map",
     "rater_contours",
@@ -58,6 +60,7 @@ __all__ = [
     "risk_coverage",
     "save_figure",
     "top_nats",
+    "training_figures",
     "uncertainty",
     "volume_agreement",
     "volumes_by_rater",
