@@ -13,7 +13,8 @@ from probseg.report.plots.style import STYLE
 
 __all__ = ["COLUMN_MM", "PAGE_MM", "save_figure"]
 
-COLUMN_MM, PAGE_MM = 88.0, 180.0
+COLUMN_MM = 88.0
+PAGE_MM = 180.0
 """Widths of one column and of a page of a journal."""
 
 _FORMATS = (".pdf", ".svg", ".png")
