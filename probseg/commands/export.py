@@ -54,11 +54,12 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if args.run is None or args.out is None:
         raise ProbsegError("E_USAGE", "give a RUN and --out, or --list; see probseg export --help")
-    from probseg.exporting import About, export_model, facts_of, missing_onnx, read_about
+    from probseg.exporting import About, copy_export, export_model, facts_of, missing_onnx, read_about
     from probseg.exporting.folder import check_place
     from probseg.models import load_model
     from probseg.models.calibration import use_calibration
     from probseg.models.checkpoints import best_checkpoint, read_checkpoint
+    from probseg.models.exported import is_weights
 
     path = located(args.run)
     about = About() if args.about is None else read_about(args.about)
@@ -67,14 +68,28 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = best_checkpoint(path) if path.is_dir() else path
     use_calibration(model, checkpoint, args.calibration)
     assert model.info is not None  # load_model binds it
-    run_folder = path if path.is_dir() else checkpoint.parent.parent
-    facts = facts_of(run_folder, model.info, args.data, read_checkpoint(checkpoint))
     missing = None if args.no_onnx else missing_onnx()
     if missing is not None:
         warn("W_NO_ONNX", f"model.onnx is left out, for {missing} is not installed; pip install 'probseg[onnx]'")
     onnx = not args.no_onnx and missing is None
+    if is_weights(checkpoint):
+        _refuse_of_a_copy(args)
+        _tell(args, copy_export(model, checkpoint.parent, args.out, onnx, args.overwrite), None)
+        return 0
+    run_folder = path if path.is_dir() else checkpoint.parent.parent
+    facts = facts_of(run_folder, model.info, args.data, read_checkpoint(checkpoint))
     _tell(args, export_model(model, checkpoint, facts, about, args.out, onnx, args.overwrite), about)
     return 0
+
+
+def _refuse_of_a_copy(args: argparse.Namespace) -> None:
+    """What is exported already keeps its card and its calibration."""
+    given = [n for n in ("about", "data") if getattr(args, n) is not None]
+    given += ["calibration"] if args.calibration != "stored" else []
+    if given:
+        raise ProbsegError(
+            "E_USAGE", f"'{args.run}' is exported already and keeps its card and calibration; leave --{given[0]} out"
+        )
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -87,16 +102,17 @@ def _list(args: argparse.Namespace) -> int:
         size = sum(p.stat().st_size for p in folder.iterdir())
         print(f"{name:<24} {size / 1e6:.1f} MB  {summary}")
         print(f"{'':<24} card: {folder / 'README.md'}")
-    print(f"next: probseg predict --model {model_names()[0]} SCAN --out predictions")
+    print("next: probseg predict --model NAME SCAN --out predictions")
     return 0
 
 
-def _tell(args: argparse.Namespace, exported: Exported, about: About) -> None:
+def _tell(args: argparse.Namespace, exported: Exported, about: About | None) -> None:
     sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items())
     print(f"wrote {args.out}: {sizes}")
     if exported.onnx is not None:
         print(f"model.onnx agrees with PyTorch: probabilities differ by {exported.onnx.difference:.1e} at most")
-    unsaid = [key for key in ("intended_use", "limits", "licence", "citation") if not getattr(about, key)]
+    asked = () if about is None else ("intended_use", "limits", "licence", "citation")
+    unsaid = [key for key in asked if not getattr(about, key)]
     if unsaid:
         print(f"the card does not say: {', '.join(unsaid)}; --about FILE does")
     print(f"next: {shlex.join(['probseg', 'predict', str(args.out), 'SCAN', '--out', 'predictions'])}")

@@ -29,9 +29,22 @@ from probseg.models.calibration import use_calibration
 from probseg.models.exported import DESCRIPTION, FORMAT, WEIGHTS
 from probseg.models.loading import foreign_names
 
-__all__ = ["CARD", "Exported", "check_place", "export_model", "own_config"]
+__all__ = [
+    "CARD",
+    "KEPT",
+    "Exported",
+    "check_place",
+    "export_model",
+    "graph_of",
+    "own_config",
+    "replacing_folder",
+    "sizes_of",
+]
 
 CARD = "README.md"
+_CALIBRATION = calibrator_path(Path(WEIGHTS))
+KEPT = (CARD, WEIGHTS, DESCRIPTION, _CALIBRATION.name, _CALIBRATION.with_suffix(".json").name)
+"""The files of an exported folder, but for the ONNX file."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,7 @@ def _without_start(config: Any) -> Any:
 def check_place(out: Path, overwrite: bool) -> None:
     """Refuse a place that holds something: E_OUTPUT_EXISTS; what is overwritten must be an export and nothing else."""
     check_out(out, overwrite)
-    known = {WEIGHTS, DESCRIPTION, CARD, ONNX, *(p.name for p in _calibration(Path(WEIGHTS)))}
-    strange = sorted(p.name for p in out.iterdir() if p.name not in known) if out.is_dir() else []
+    strange = sorted(p.name for p in out.iterdir() if p.name not in (*KEPT, ONNX)) if out.is_dir() else []
     if strange:
         raise ProbsegError(
             "E_OUTPUT_EXISTS",
@@ -104,7 +116,7 @@ def export_model(
     """
     config = own_config(model)
     check_place(out, overwrite)
-    with _replacing_folder(out) as folder:
+    with replacing_folder(out) as folder:
         weights = folder / WEIGHTS
         _write_weights(model, weights)
         description = _description(model, config, weights, checkpoint)
@@ -114,16 +126,16 @@ def export_model(
         if stored is not None:
             write_calibrator(weights, stored.calibrator, stored.config, stored.sizes, stored.classes, stored.record)
         _require_same(model, folder)
-        graph = _graph(model, folder / ONNX, description) if onnx else None
-        card = model_card(model, description, facts, about, graph, _sizes(folder))
+        graph = graph_of(model, folder / ONNX, description) if onnx else None
+        card = model_card(model, description, facts, about, graph, sizes_of(folder))
         (folder / CARD).write_text(card, encoding="utf-8")
-        for name in _sizes(folder):  # safetensors writes for its owner's eyes only
+        for name in sizes_of(folder):  # safetensors writes for its owner's eyes only
             (folder / name).chmod((folder / CARD).stat().st_mode)
-        files = _sizes(folder)
+        files = sizes_of(folder)
     return Exported(files, graph)
 
 
-def _graph(model: SegmentationModule, path: Path, description: Mapping[str, Any]) -> OnnxFile | None:
+def graph_of(model: SegmentationModule, path: Path, description: Mapping[str, Any]) -> OnnxFile | None:
     """The ONNX file; None with a warning where the model cannot be a graph, for which the rest need not wait."""
     try:
         return write_onnx(DeterministicPart(model).eval(), path, _metadata(description))
@@ -183,17 +195,13 @@ def _require_same(model: SegmentationModule, folder: Path) -> None:
         raise ProbsegError("E_NOT_EXPORTABLE", "the exported weights do not come back as they were; report this model")
 
 
-def _sizes(folder: Path) -> dict[str, int]:
+def sizes_of(folder: Path) -> dict[str, int]:
+    """Names of the files of a folder, sorted, and their sizes in bytes."""
     return {p.name: p.stat().st_size for p in sorted(folder.iterdir())}
 
 
-def _calibration(weights: Path) -> tuple[Path, Path]:
-    path = calibrator_path(weights)
-    return path, path.with_suffix(".json")
-
-
 @contextmanager
-def _replacing_folder(out: Path) -> Iterator[Path]:
+def replacing_folder(out: Path) -> Iterator[Path]:
     """A folder beside ``out`` that takes its place when the block ends well."""
     temporary, old = (out.with_name(f".tmp{os.getpid()}-{name}") for name in ("export", "replaced"))
     try:

@@ -17,7 +17,7 @@ from probseg.records import DatasetInfo
 from probseg.report.results import Estimate
 from probseg.report.table import COLUMNS
 
-__all__ = ["model_card"]
+__all__ = ["model_card", "onnx_section"]
 
 _NOT_A_DEVICE = (
     "Research software, not a medical device: nothing that it says is fit for diagnosis or treatment. It knows the "
@@ -58,7 +58,7 @@ def model_card(
         "Calibration": _calibration(model),
         "Files": _files(description, files),
         "Use": _use(),
-        "ONNX": _onnx(model, onnx),
+        "ONNX": onnx_section(model, onnx),
         "Licence": f"Weights: {about.licence}." if about.licence else _UNSAID,
         "Citation": about.citation or _UNSAID,
     }
@@ -151,7 +151,7 @@ def _defined(figures: Mapping[str, Estimate]) -> dict[str, Estimate]:
 
 def _results(facts: RunFacts) -> str:
     if facts.result is None:
-        return "The run was not tested."
+        return "The run was not tested with `probseg test`."
     summary, figures = facts.result.summary, _defined(facts.result.figures)
     cases, patients = summary.get("cases"), summary.get("patients")
     whose = f"{cases} test cases of {patients} patients" if cases and patients else "the test cases"
@@ -205,7 +205,8 @@ def _use() -> str:
     )
 
 
-def _onnx(model: SegmentationModule, onnx: OnnxFile | None) -> str:
+def onnx_section(model: SegmentationModule, onnx: OnnxFile | None) -> str:
+    """What the ONNX file is, takes and gives; nothing where there is none."""
     if onnx is None:
         return ""
     space = ", ".join(onnx.axes)
@@ -220,8 +221,8 @@ def _onnx(model: SegmentationModule, onnx: OnnxFile | None) -> str:
         f"`{ONNX}` (opset {onnx.opset}) is {_computes(model)}\n\n"
         f"It takes `image` `(batch, channels, {space})`, float32 with intensities as in the file, which it normalises "
         f"itself{noise}, and gives `logits` `(models, readings, batch, classes, {space})`. All sizes but channels and "
-        f"classes are free.{after} Run by onnxruntime at several sizes, its probabilities were compared with PyTorch's: "
-        f"the largest difference was {onnx.difference:.1e} (at most {TOLERANCE:g} passes)."
+        f"classes are free.{after} Run by onnxruntime at several sizes, its probabilities were compared with "
+        f"PyTorch's: the largest difference was {onnx.difference:.1e} (at most {TOLERANCE:g} passes)."
     )
 
 
