@@ -44,7 +44,8 @@ class Staple(VirtualRater):
     """The most probable truth by STAPLE over the whole case (Warfield et al. 2004, doi:10.1109/TMI.2004.828354).
 
     Args:
-        tolerance, max_iterations: of `probseg.analysis.staple`; a label needs less than a published sensitivity does.
+        tolerance: of `probseg.analysis.staple`; a label needs less than a published sensitivity does.
+        max_iterations: likewise.
     """
 
     name = "STAPLE"
