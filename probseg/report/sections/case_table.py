@@ -47,7 +47,7 @@ class CaseTableView:
     Attributes:
         headings: of the cells: text, and what it is of.
         rows: a row a case.
-        disagreement: by case, the mean Dice of its raters; small is worst.
+        disagreement: by case, how far its raters overlap; small is worst.
         quality: by case, the model's overlap with the raters; small is worst.
     """
 
@@ -55,6 +55,11 @@ class CaseTableView:
     rows: tuple[CaseRow, ...]
     disagreement: Mapping[CaseKey, float]
     quality: Mapping[CaseKey, float]
+
+    @property
+    def has_sites(self) -> bool:
+        """Whether any case is known to come from a site."""
+        return any(row.site for row in self.rows)
 
     @property
     def keys(self) -> tuple[CaseKey, ...]:
@@ -95,7 +100,7 @@ def worst_first(view: CaseTableView) -> list[tuple[CaseKey, str]]:
     for key in view.keys:
         found.setdefault(key, "")
     words = {
-        "raters": lambda key: f"raters differ most here: mean Dice {view.disagreement[key]:.2f}",
+        "raters": lambda key: f"raters differ most here: mutual overlap {view.disagreement[key]:.2f}",
         "model": lambda key: f"the model errs most here: overlap with its raters {view.quality[key]:.2f}",
         "": lambda key: "",
     }
@@ -123,8 +128,20 @@ def _table(
     rows = tuple(
         CaseRow(k, sites.get((k.dataset, k.case_id), ""), tuple(number_cell(v[k]) for _, _, v in columns)) for k in keys
     )
-    disagreement = {k: v for k in keys if not math.isnan(v := dice.get(k.dataset, {}).get(k.case_id, math.nan))}
+    disagreement = _overlap_of_raters(keys, dice, runs)
     return CaseTableView(tuple((heading, of) for heading, of, _ in columns), rows, disagreement, _quality(keys, runs))
+
+
+def _overlap_of_raters(
+    keys: Sequence[CaseKey], dice: Mapping[str, Mapping[str, float]], runs: Sequence[tuple[str, RunResult]]
+) -> dict[CaseKey, float]:
+    """Dice of the raters of each case; of a dataset without a study of its raters, what an evaluation says of them."""
+    known = {dataset: dict(values) for dataset, values in dice.items()}
+    for dataset, run in runs:
+        if dataset not in known and run.cases is not None and "rater_diversity" in run.cases.metrics:
+            known[dataset] = {c: 1 - v for c, v in _column(run.cases, "rater_diversity").items()}
+    found = {k: known.get(k.dataset, {}).get(k.case_id, math.nan) for k in keys}
+    return {k: v for k, v in found.items() if not math.isnan(v)}
 
 
 def _quality(keys: Sequence[CaseKey], runs: Sequence[tuple[str, RunResult]]) -> dict[CaseKey, float]:

@@ -6,7 +6,7 @@
   const part = (name) => root.querySelector(`[data-viewer=${name}]`);
   const cases = JSON.parse(document.getElementById("viewer-index").textContent);
   const canvas = part("canvas");
-  const state = { place: -1, nv: null, map: null, mask: null, timer: 0, frame: 0, turn: Promise.resolve() };
+  const state = { place: -1, nv: null, base: null, map: null, mask: null, timer: 0, frame: 0, turn: Promise.resolve() };
 
   const bytes = (id) => {
     const text = atob(document.getElementById(id).textContent);
@@ -44,9 +44,10 @@
     return state.turn;
   };
 
-  const load = async (layer) => {
-    await state.nv.loadFromArrayBuffer(bytes(layer.volume), `${layer.volume}.nii.gz`);
-    return state.nv.volumes[state.nv.volumes.length - 1];
+  /* What a volume is to look like is settled before it is added, for each change of it draws all of its voxels anew. */
+  const read = (layer, look = {}) => {
+    const name = `${layer.volume}.nii.gz`;
+    return window.niivue.NVImage.loadFromUrl({ url: name, name, buffer: bytes(layer.volume), colorbarVisible: false, ...look });
   };
 
   const table = (labels) => {
@@ -61,18 +62,20 @@
     const shown = current();
     root.dataset.state = "loading";
     say(`Opening ${shown.name} …`);
-    while (state.nv.volumes.length) state.nv.removeVolume(state.nv.volumes[state.nv.volumes.length - 1]);
-    state.map = state.mask = null;
+    Object.assign(state, { base: null, map: null, mask: null });
     fill(part("map"), layers("map"));
     fill(part("mask"), layers("mask", "readings"));
     fill(part("window"), shown.windows.map(([name]) => ({ label: name })), false);
     part("case").value = String(place);
     const base = layers("scan")[0] || layers("map")[0] || shown.layers[0];
-    await load(base);
-    state.nv.volumes[0].colorbarVisible = false;
-    state.nv.setSliceType(shown.flat ? 0 : Number(part("plane").value));
+    const scan = await read(base);
+    if (base.kind === "scan") [, scan.cal_min, scan.cal_max] = shown.windows[0];
+    root.dataset.window = shown.windows[0].slice(1).join(" ");
+    state.nv.opts.sliceType = shown.flat ? 0 : Number(part("plane").value);
+    state.nv.volumes = [];
+    state.nv.addVolume(scan);
+    state.base = scan;
     part("plane").disabled = shown.flat;
-    setWindow();
     const dims = state.nv.volumes[0].dimsRAS;
     part("slice").max = String(dims[3] - 1);
     part("slice").disabled = shown.flat;
@@ -99,7 +102,7 @@
 
   const goTo = (mm) => {
     state.nv.scene.crosshairPos = state.nv.mm2frac(mm);
-    state.nv.updateGLVolume();
+    state.nv.drawScene();
     showPlace();
   };
   const slices = () => state.nv.volumes[0].dimsRAS[3];
@@ -132,33 +135,33 @@
     root.dataset.window = `${low} ${high}`;
   };
 
-  const drop = (name) => {
-    if (state[name]) state.nv.removeVolume(state[name]);
-    state[name] = null;
+  /* All at once, for every change of a volume draws all voxels of all volumes; what was drawn lies on top. */
+  const arrange = () => {
+    const { nv, base, map, mask } = state;
+    nv.volumes = [base, map, mask].filter(Boolean);
+    nv.back = base;
+    nv.overlays = nv.volumes.slice(1);
+    nv.updateGLVolume();
+    nv.drawScene();
   };
   const opacity = (name) => {
     if (!state[name]) return;
-    state.nv.setOpacity(state.nv.volumes.indexOf(state[name]), Number(part(`${name}-opacity`).value));
+    state[name].opacity = Number(part(`${name}-opacity`).value);
+    arrange();
   };
 
   const setMap = async () => {
-    drop("map");
-    root.dataset.map = "";
-    const value = part("map").value;
-    key(null);
-    if (value !== "") {
-      const layer = layers("map")[Number(value)];
-      const volume = await load(layer);
+    const value = part("map").value, layer = value === "" ? null : layers("map")[Number(value)];
+    state.map = null;
+    if (layer) {
+      const volume = await read(layer, { colormap: layer.colours, opacity: Number(part("map-opacity").value) });
       state.map = volume; state.mapLayer = layer;
-      volume.colormap = layer.colours; /* first, for it finds limits of its own */
-      volume.cal_min = 0.1 * layer.top; volume.cal_max = layer.top;
+      volume.cal_min = 0.1 * layer.top; volume.cal_max = layer.top; /* a colour map finds limits of its own */
       volume.colormapType = 2; /* what is below the least is clear, and the colours still begin at 0 */
-      opacity("map");
-      state.nv.updateGLVolume();
-      root.dataset.map = layer.label;
-      key(layer);
-      if (state.mask) await setMask(); /* what was drawn lies over the map */
     }
+    arrange();
+    key(layer);
+    root.dataset.map = layer ? layer.label : "";
     showPlace();
   };
 
@@ -166,21 +169,19 @@
     const value = part("mask").value;
     const layer = value === "" ? null : layers("mask", "readings")[Number(value)];
     if (!layer || layer.kind !== "readings") stop();
-    drop("mask");
-    root.dataset.mask = "";
+    state.mask = null;
     if (layer) {
-      const volume = await load(layer);
+      const volume = await read(layer, { opacity: Number(part("mask-opacity").value) });
       state.mask = volume; state.maskLayer = layer;
       volume.setColormapLabel(table(current().labels));
       if (layer.kind === "readings") {
         state.frame = Math.min(state.frame, layer.frames - 1);
-        state.nv.setFrame4D(volume.id, state.frame);
+        volume.frame4D = state.frame;
       }
       if (part("outline").checked) outlined(volume);
-      opacity("mask");
-      state.nv.updateGLVolume();
-      root.dataset.mask = layer.label;
     }
+    arrange();
+    root.dataset.mask = layer ? layer.label : "";
     root.dataset.frame = String(state.frame);
     showPlace();
   };
