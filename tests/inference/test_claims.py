@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import subprocess
-import sys
+import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,19 +74,31 @@ def test_what_a_process_that_left_had_begun_is_free(come) -> None:
     assert second is not None and second.number == 2 and b.is_mine(second)
 
 
+def in_a_child(work: Callable[[], object]) -> int:
+    """The number of a process that has done some work and then killed itself."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # dead, but its number is not free yet
+    return child
+
+
 def test_a_process_of_this_machine_that_was_killed_is_gone_at_once(come, tmp_path: Path) -> None:
-    code = (
-        "import os, signal, sys; from pathlib import Path; from probseg.inference.presence import Presence; "
-        "from probseg.inference.claims import Claims; p = Presence(Path(sys.argv[1]), {}); p.enter(); "
-        "assert Claims(p).take('x'); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    done = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "place")])
-    os.waitid(os.P_PID, done.pid, os.WEXITED | os.WNOWAIT)  # dead, but its number is not free yet
+    def take() -> None:
+        presence = Presence(tmp_path / "place", {})
+        presence.enter()
+        (tmp_path / "token").write_text(presence.token)
+        assert Claims(presence).take("x")
+
+    child = in_a_child(take)
     b = Claims(come())
-    assert b.presence.others() == []
+    assert b.presence.others() == [] and not b.presence.is_alive((tmp_path / "token").read_text())
     taken = b.take("x")
-    assert taken is not None and taken.number == 2
-    assert done.wait() == -9
+    assert taken is not None and taken.number == 2, "the dead one had the first"
+    os.waitpid(child, 0)
 
 
 def test_a_process_number_that_was_given_again_is_not_the_process(come) -> None:
@@ -147,6 +158,6 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
         Presence(tmp_path / "file" / "place", {}).enter()
 
 
-def test_a_machine_has_one_name_and_a_child_the_same() -> None:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(this_machine) == this_machine()
+def test_a_machine_has_one_name_and_a_child_the_same(tmp_path: Path) -> None:
+    os.waitpid(in_a_child(lambda: (tmp_path / "name").write_text(this_machine())), 0)
+    assert (tmp_path / "name").read_text() == this_machine()

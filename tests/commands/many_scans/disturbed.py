@@ -1,6 +1,6 @@
-"""Runs that are killed or have a rival, all in processes forked after the imports: each costs a second at most.
+"""Runs that are killed, have a rival or are ranks of a group, in processes forked after the imports: each is quick.
 
-Words: a folder for everything, then ``predict RUN SCAN...`` without --out.
+Words: a folder for everything, the config of a run for Lightning's form, then ``predict RUN SCAN...`` without --out.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from watched import watch
 
+import probseg.training  # noqa: F401  # once for all ranks
 from probseg.cli import main
 
 CHANGES = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
@@ -89,14 +91,34 @@ def compete(root: Path, words: list[str], name: str, then: Callable[[], None] = 
     return ended(b), ended(a)  # a is not waited for before b has ended
 
 
-def everything(root: Path, words: list[str]) -> None:
+def together(log: Path, words: list[str]) -> list[int]:
+    """Two ranks, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0, "MASTER_PORT": port}
+    children = []
+    for rank in (0, 1):
+        child = os.fork()
+        if not child:
+            own = {**shared, "MASTER_ADDR": "127.0.0.1", "RANK": rank, "LOCAL_RANK": rank}
+            os.environ.update({name: str(value) for name, value in own.items()})
+            watch(log)
+            os._exit(main(words))
+        children.append(child)
+    return [ended(child) for child in children]
+
+
+def everything(root: Path, config: str, words: list[str]) -> None:
     """A quiet run, and the others."""
     assert ended(forked(root, words, "quiet", "log-quiet")) == 0
     for seed in (1, 2, 3):
         kill_and_go_on(root, words, seed)
     assert compete(root, words, "live") == (0, 0)
     assert compete(root, words, "die", die) == (0, -signal.SIGKILL)
+    ddp = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    assert together(root / "log-lightning", ["predict", "-c", config, *ddp]) == [0, 0]
 
 
 if __name__ == "__main__":
-    everything(Path(sys.argv[1]), sys.argv[2:])
+    everything(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

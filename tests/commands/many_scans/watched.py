@@ -20,7 +20,7 @@ predict_scan = predictor.predict_scan
 
 
 def watch(log: Path, before: Callable[[], None] = lambda: None) -> None:
-    """A line for each scan: its name, and how its process speaks with others. Pictures, which are slow, are left out."""
+    """A line for each scan: its name, and how its process speaks with others. Pictures are left out; they are slow."""
 
     def logged(model: Any, case: Any, *rest: Any) -> Any:
         group = torch.distributed.get_backend() if torch.distributed.is_initialized() else ""
