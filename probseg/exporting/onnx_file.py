@@ -86,7 +86,11 @@ def write_onnx(part: DeterministicPart, path: Path, metadata: Mapping[str, Any])
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString(deterministic=True))
     opset = next(entry.version for entry in proto.opset_import if entry.domain == "")
-    difference = _largest_difference(part, path)
+    try:
+        difference = _largest_difference(part, path)
+    except ProbsegError:
+        path.unlink()
+        raise
     if not difference <= TOLERANCE:
         path.unlink()
         raise ProbsegError(
@@ -165,7 +169,7 @@ def _largest_difference(part: DeterministicPart, path: Path) -> float:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it cannot run, it raises
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     largest = 0.0
@@ -174,7 +178,12 @@ def _largest_difference(part: DeterministicPart, path: Path) -> float:
         with torch.no_grad():
             wanted = part(*inputs).softmax(dim=3).numpy()
         names = ("image", "noise")[: len(inputs)]
-        (logits,) = session.run(None, {n: x.numpy() for n, x in zip(names, inputs, strict=True)})
+        try:
+            (logits,) = session.run(None, {n: x.numpy() for n, x in zip(names, inputs, strict=True)})
+        except Exception as error:  # onnxruntime has no class of its own for all that it raises
+            raise ProbsegError(
+                "E_NO_ONNX", f"the graph that torch makes of this model does not run on images of {space}"
+            ) from error
         found = torch.from_numpy(logits).softmax(dim=3).numpy()
         largest = max(largest, _difference(wanted, found))
     return largest

@@ -23,6 +23,7 @@ from probseg.io.strict_yaml import read_yaml
 from probseg.models import Ensemble, SegmentationModule
 from probseg.models.calibration import STORED
 from probseg.models.checkpoints import read_checkpoint
+from probseg.models.exported import is_weights
 from probseg.training.checkpoint_files import WholeCheckpoints
 from probseg.training.compiling import compile_networks
 from probseg.training.evaluating import load_trained, predict_run, test_run, validate_run
@@ -129,6 +130,12 @@ class TrainingCLI(LightningCLI):
             self._require_same_seed(settings)
         elif settings.ckpt_path:
             self.start = Path(settings.ckpt_path)
+            if is_weights(self.start):
+                raise ProbsegError(
+                    "E_SCHEMA",
+                    f"'{self.start}' holds weights and no state of a training to go on with; begin another with "
+                    "--model.init_args.warm_start",
+                )
             read_checkpoint(self.start)
         elif any((self.run / "checkpoints").glob("*.ckpt")) and not settings.overwrite:
             raise ProbsegError(

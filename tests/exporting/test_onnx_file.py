@@ -96,6 +96,16 @@ def test_a_file_that_differs_is_not_left(
     assert not (tmp_path / "model.onnx").exists()
 
 
+def test_a_graph_that_runs_at_one_size_only_is_left_out(
+    written: tuple[Path, OnnxFile, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "_program", lambda part: written[2])
+    monkeypatch.setattr(onnx_file, "_CHECKED", {2: ((45, 50), (0, 0))})
+    with pytest.raises(ProbsegError, match=r"E_NO_ONNX.*does not run on images of \(0, 0\)"):
+        write_onnx(DeterministicPart(made(FAMILIES["latent"])).eval(), tmp_path / "model.onnx", {})
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_what_torch_cannot_export_is_left_out_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = made(FAMILIES["deterministic"])
     checkpoint = saved(model, tmp_path / "run")
