@@ -122,6 +122,6 @@ def _named(scans: Sequence[Scan]) -> Iterator[Scan]:
         name, number = scan.case_id, 1
         while unicodedata.normalize("NFC", name).casefold() in taken:
             number += 1
-            name = f"{scan.case_id}-{number}"
+            name = f"{scan.case_id[:90]}-{number}"
         taken.add(unicodedata.normalize("NFC", name).casefold())
         yield replace(scan, case_id=name)

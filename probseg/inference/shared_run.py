@@ -28,6 +28,7 @@ from probseg.inference.output_folder import (
 from probseg.inference.presence import Presence
 from probseg.inference.run_manifest import FailedScan, RunReport, write_manifest
 from probseg.inference.scan_files import SCAN_FILES, SUMMARY
+from probseg.records import check_case_id
 
 __all__ = ["SharedRun"]
 
@@ -60,7 +61,7 @@ class SharedRun:
         overwrite: bool = False,
     ) -> None:
         self.out = Path(out)
-        self.case_ids = tuple(case_ids)
+        self.case_ids = tuple(check_case_id(case_id) for case_id in case_ids)
         self.terms: dict[str, Any] = json.loads(json.dumps(terms))
         self.overwrite = overwrite
         self.work = hashlib.sha256(json.dumps([self.case_ids, self.terms, list(inputs)]).encode()).hexdigest()
