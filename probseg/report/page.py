@@ -26,6 +26,7 @@ from probseg.report.sections.case_table import case_table_view, worst_first
 from probseg.report.sections.cases import case_views, worst_views
 from probseg.report.sections.ceiling import ceiling_sentences, ceiling_views, place_rows
 from probseg.report.sections.data import dataset_views
+from probseg.report.sections.previews import previews
 from probseg.report.sections.risk import MAP_FIGURES, risk_pictures, risk_views
 from probseg.report.sections.summary import summarise
 from probseg.report.sections.uncertainty import shares_of
@@ -154,6 +155,7 @@ def _cases_context(
         "case_table": view if view.rows else None,
         "worst": worst,
         "worst_scale": scale,
+        "previews": previews(inputs.predictions, options.worst),
         "pictured": {v.row: v.anchor for v in worst},
         "viewer": payload,
         "niivue_version": VERSION,

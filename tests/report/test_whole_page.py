@@ -115,6 +115,17 @@ def test_a_small_budget_coarsens_then_leaves_out_and_says_so(
     assert "niivue" not in out.read_text()
 
 
+def test_predictions_alone_show_what_they_are_and_ask_for_the_dataset(
+    study: dict[str, Path], tmp_path: Path, parsed: Callable[[str], Any]
+) -> None:
+    out = tmp_path / "r.html"
+    assert main(["report", str(study["predictions"]), "--worst", "2", "--out", str(out)]) == 0
+    page = parsed(out.read_text(encoding="utf-8"))
+    shown = [a for a in page.named("img") if a.get("class") == "preview"]
+    assert len(shown) == 2 and "case case-0000 as predicted" in shown[0]["alt"]
+    assert "give the dataset as well" in page.text and "Of the entropy of the 3 scans in predictions" in page.text
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
