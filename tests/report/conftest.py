@@ -218,3 +218,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ):
         assert main([str(word) for word in command]) == 0
     return folders
+
+
+@pytest.fixture(scope="session")
+def study_page(study: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of all of `study`, with two cases as pictures and in the viewer."""
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    assert main(["report", *map(str, study.values()), "--viewer", "2", "--worst", "2", "--out", str(out)]) == 0
+    return out

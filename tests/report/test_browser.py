@@ -18,8 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probseg.cli import main
-
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="Chromium or its driver is not installed")
@@ -82,14 +80,7 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def report(study: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("browser") / "report.html"
-    assert main(["report", *map(str, study.values()), "--viewer", "2", "--worst", "1", "--out", str(out)]) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def browser(report: Path) -> Iterator[Browser]:
+def browser(study_page: Path) -> Iterator[Browser]:
     """The page with its viewer open; one tab for all tests, which leave it as they like."""
     from selenium.webdriver.chrome.service import Service
 
@@ -101,7 +92,7 @@ def browser(report: Path) -> Iterator[Browser]:
     driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
     try:
         tab = Browser(driver)
-        driver.get(report.as_uri())
+        driver.get(study_page.as_uri())
         driver.execute_script("document.getElementById('viewer').scrollIntoView({behavior: 'instant'})")
         tab.until(lambda: tab.viewer("state") in ("ready", "failed"))
         assert tab.viewer("state") == "ready", tab.part("status").text
@@ -111,7 +102,7 @@ def browser(report: Path) -> Iterator[Browser]:
         messages = [json.loads(e["message"])["message"] for e in driver.get_log("performance")]
         asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
         assert asked and {url.split(":")[0] for url in asked} <= {"file", "data", "blob"}
-        assert [url for url in asked if url.startswith("file")] == [report.as_uri()]
+        assert [url for url in asked if url.startswith("file")] == [study_page.as_uri()]
     finally:
         driver.quit()
 
@@ -136,7 +127,7 @@ def test_the_scan_is_seen(browser: Browser) -> None:
     assert browser.part("case").get_attribute("value") == "0"
 
 
-def test_a_map_is_laid_over_it_and_its_value_told(browser: Browser, report: Path) -> None:
+def test_a_map_is_laid_over_it_and_its_value_told(browser: Browser, study_page: Path) -> None:
     browser.choose("map", "nothing")
     before = browser.pixels()
     browser.choose("map", "entropy")
@@ -145,7 +136,7 @@ def test_a_map_is_laid_over_it_and_its_value_told(browser: Browser, report: Path
     told = float(re.search(r"entropy: ([\d.]+) nats", browser.part("status").text)[1])  # type: ignore[index]
     # the value under the cross is one of the slice where it begins, to the third digit as told
     slice_ = int(browser.part("slice").get_attribute("value"))
-    assert np.abs(volumes(report)["entropy"][..., slice_] - told).min() < 6e-4
+    assert np.abs(volumes(study_page)["entropy"][..., slice_] - told).min() < 6e-4
     browser.set("map-opacity", 0)
     browser.until(lambda: np.abs(browser.pixels() - before).sum(axis=2).max() < 60)
     browser.set("map-opacity", 0.6)

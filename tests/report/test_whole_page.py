@@ -21,10 +21,8 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def text(study: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
-    out = tmp_path_factory.mktemp("page") / "report.html"
-    assert main(["report", *map(str, study.values()), "--viewer", "2", "--worst", "2", "--out", str(out)]) == 0
-    return out.read_text(encoding="utf-8")
+def text(study_page: Path) -> str:
+    return study_page.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
