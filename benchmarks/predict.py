@@ -41,7 +41,7 @@ from probseg.records import DatasetInfo
 CHANNELS = (24, 48, 72, 96)
 SLICES, SIZE = 100, 512
 READINGS, DROPOUT_DRAWS = 100, 20
-WINDOW, OVERLAP, BATCH = 256, 0.25, 4
+WINDOW, OVERLAP, WINDOWS_A_CALL, SLICES_A_CALL = 256, 0.25, 4, 2
 WINDOW_HU = (-1000.0, 400.0)
 
 
@@ -149,7 +149,7 @@ def scan_plain() -> Iterator[Comparison]:
     info = model.info
 
     def ours() -> NDArray:
-        return predict_scan(model, case, Draws(1), BATCH).mean
+        return predict_scan(model, case, Draws(1), SLICES_A_CALL).mean
 
     @torch.inference_mode()
     def plainly() -> NDArray:
@@ -172,11 +172,13 @@ def memory_share() -> float:
 
 def _memory_share() -> float:
     model, case = bound(Deterministic(networks()[0])), scan()
-    one = replace(case, image=case.image[:BATCH], geometry=Geometry((BATCH, SIZE, SIZE), (2.5, 0.7, 0.7)))
-    predict_scan(model, one, Draws(1), BATCH)  # what libraries take once
+    one = replace(
+        case, image=case.image[:SLICES_A_CALL], geometry=Geometry((SLICES_A_CALL, SIZE, SIZE), (2.5, 0.7, 0.7))
+    )
+    predict_scan(model, one, Draws(1), SLICES_A_CALL)  # what libraries take once
     start = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     batch = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - start
-    p = predict_scan(model, case, Draws(1), BATCH)
+    p = predict_scan(model, case, Draws(1), SLICES_A_CALL)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - start
     maps = sum(x.nbytes for x in (p.mean, p.mode, p.entropy, p.epistemic, p.ambiguity, p.noise))
     return peak / (maps + batch)
@@ -189,11 +191,11 @@ def scan_monai() -> Iterator[Comparison]:
     assert model.info is not None
     image = torch.from_numpy(model.info.normalise(case.image))[None, None]
     inferer = SliceInferer(
-        spatial_dim=0, roi_size=(WINDOW, WINDOW), sw_batch_size=BATCH, overlap=OVERLAP, mode="gaussian"
+        spatial_dim=0, roi_size=(WINDOW, WINDOW), sw_batch_size=WINDOWS_A_CALL, overlap=OVERLAP, mode="gaussian"
     )
 
     def ours() -> NDArray:
-        return predict_scan(model, case, Draws(1), BATCH, window=(WINDOW, WINDOW), overlap=OVERLAP).mean
+        return predict_scan(model, case, Draws(1), WINDOWS_A_CALL, window=(WINDOW, WINDOW), overlap=OVERLAP).mean
 
     @torch.inference_mode()
     def monai() -> NDArray:
@@ -232,7 +234,7 @@ def _command(model: SegmentationModule, case: Case, folder: Path, draws: int) ->
         folder / "out",
         "--overwrite",
         "--batch-size",
-        BATCH,
+        SLICES_A_CALL,
     ]
     line = [sys.executable, "-m", "probseg", "predict", *map(str, words)]
     pictures = torch.from_numpy(model.info.normalise(case.image))[:, None]
@@ -247,9 +249,9 @@ def _command(model: SegmentationModule, case: Case, folder: Path, draws: int) ->
     @torch.inference_mode()
     def network_alone() -> Timed:
         seconds = voxels = 0.0
-        for k in range(0, SLICES, BATCH):
+        for k in range(0, SLICES, SLICES_A_CALL):
             start = time.perf_counter()
-            distribution = model(pictures[k : k + BATCH], Draws(draws))
+            distribution = model(pictures[k : k + SLICES_A_CALL], Draws(draws))
             seconds += time.perf_counter() - start
             voxels += float(distribution.mean[:, 1].double().sum())
         return Timed(seconds, voxels * case.geometry.voxel_volume_ml)
