@@ -17,29 +17,33 @@
 # Several people segmented the same images. Before any model is trained on their masks, this notebook asks how well they
 # agree, where they do not, and which images they disagree about most. No model should be expected to agree with them
 # better than they agree with one another.
-#
-# The figures are those of `probseg agreement`; each is defined in `probseg.analysis`.
 
 # %% tags=["parameters"]
 dataset = "lidc-sample"  # a dataset folder, an NPZ stack, or the bundled lidc-sample
-structure = None  # a class or group of the label set; None takes the first foreground class
+structure = None  # a class or group of the label set; None for opacity where there is one, else the first class
+most_cases = None  # look at no more than so many cases, evenly spread over the dataset; None for all
+samples = 1000  # bootstrap samples behind each interval
 
 # %%
+# %matplotlib inline
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import to_hex
 
 from probseg.analysis import analyse, rater_entropy
-from probseg.case import Case
 from probseg.manifest import open_dataset
+from probseg.report import plots
+from probseg.report.gallery import outlines, structure_of_interest, worst_plane
 
-plt.rcParams.update({"figure.dpi": 100, "axes.spines.top": False, "axes.spines.right": False, "font.size": 10})
+plt.rcParams.update(plots.STYLE | {"font.size": 10, "axes.titlesize": 10, "figure.dpi": 100})
 
 data = open_dataset(dataset)
+if most_cases is not None and most_cases < len(data):
+    data = replace(data, records=data.records[:: -(-len(data) // most_cases)])
 labels = data.info.labels
-structure = labels.structures[0] if structure is None else structure
-inside = labels.membership(structure) == 1
-report = analyse(data)
+structure = structure_of_interest(labels) if structure is None else structure
+report = analyse(data, samples=samples)
 records = {record.case_id: record for record in data.records}
 
 # %% [markdown]
@@ -52,7 +56,7 @@ records = {record.case_id: record for record in data.records}
 # %%
 def show(name, interval, scale=1.0, digits=3, unit=""):
     """One line: the figure, its interval and the number of cases behind it."""
-    if interval.n == 0:
+    if not np.isfinite(interval.value):
         print(f"{name:<42}undefined here")
         return
     value, low, high = (f"{scale * x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
@@ -72,173 +76,129 @@ print(f"\n{chosen.pairs} pairs of masks; in {chosen.one_empty} one rater drew no
 
 # %% [markdown]
 # ## The images with every rater's contour
-#
-# Nine cases in order of agreement, from the tenth worst percent to the best. A rater who drew nothing has no contour;
-# the title counts them. Each picture is a close-up of what was drawn.
 
 # %%
-# One row a case: the mean Dice of its pairs, the mean size of its masks, and how many of them are empty.
+# Per case: the mean Dice of its pairs of masks, and how many masks are empty.
 k = labels.structures.index(structure)
-table = []
-for c in report.cases:
-    dice = [p.dice for p in c.pairs if p.structure == structure and not np.isnan(p.dice)]
-    sizes = np.array([c.sizes_voxels[r][k] for r in c.raters])
-    if dice:
-        size = np.nanmean(sizes) if np.isfinite(sizes).any() else np.nan
-        table.append((c.case_id, np.mean(dice), size, c.voxel_volume_ml, int((sizes == 0).sum())))
-case_ids = np.array([row[0] for row in table])
-dice, sizes, voxel_ml, empty = (np.array([row[j] for row in table], dtype=float) for j in range(1, 5))
-order = np.argsort(dice, kind="stable")
+dice, nothing = {}, {}
+for case in report.cases:
+    known = [p.dice for p in case.pairs if p.structure == structure and not np.isnan(p.dice)]
+    if known:
+        dice[case.case_id] = float(np.mean(known))
+        nothing[case.case_id] = sum(sizes[k] == 0 for sizes in case.sizes_voxels.values())
+order = sorted(dice, key=dice.__getitem__)
 
 
-def colours(n):
-    """One colour a rater, far apart and readable on grey."""
-    return [to_hex(c) for c in plt.get_cmap("Set1" if n <= 9 else "tab20")(np.arange(n))]
-
-
-def plane(case: Case):
-    """Image, masks and rated of one plane: the image itself, or the slice of a volume with the most drawn on it."""
+def drawn_on(case):
+    """On the plane where raters differ most: what each drew of the structure, where each looked, and which plane."""
     masks, rated = case.stacked()
-    image = case.image.reshape(-1, *case.geometry.shape)[0]
-    if case.geometry.dimensions == 3:
-        drawn = (inside[masks] & rated).sum(axis=(0, 2, 3))
-        z = int(drawn.argmax())
-        image, masks, rated = image[z], masks[:, z], rated[:, z]
-    return data.info.normalise(image), masks, rated
+    plane = worst_plane(case, labels, structure)
+    if plane is not None:
+        masks, rated = masks[:, plane], rated[:, plane]
+    return (labels.membership(structure)[masks] == 1) & rated, rated, plane
 
 
-def close_up(axes, masks, rated):
-    """Show what was drawn with as much again around it; everything when nothing was drawn."""
-    drawn = (inside[masks] & rated).any(axis=0)
-    if drawn.any():
-        (top, bottom), (first, last) = ((line.min(), line.max()) for line in np.nonzero(drawn))
-        half = max(12, bottom - top, last - first)
-        y, x = (top + bottom) / 2, (first + last) / 2
-        axes.set_xlim(max(-0.5, x - half), min(drawn.shape[1] - 0.5, x + half))
-        axes.set_ylim(min(drawn.shape[0] - 0.5, y + half), max(-0.5, y - half))
+def close_up(axes, inside):
+    """Show what anybody drew with as much again around it."""
+    anybody = inside.any(axis=0)
+    if anybody.any():
+        (top, bottom), (first, last) = ((line.min(), line.max()) for line in np.nonzero(anybody))
+        half, y, x = max(12, bottom - top, last - first), (top + bottom) / 2, (first + last) / 2
+        axes.set_xlim(max(-0.5, x - half), min(anybody.shape[1] - 0.5, x + half))
+        axes.set_ylim(min(anybody.shape[0] - 0.5, y + half), max(-0.5, y - half))
 
 
-def contours(axes, case_id, title):
-    """An image with the outline of each rater's mask."""
-    image, masks, rated = plane(data.load(records[case_id]))
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-    for mask, looked, colour in zip(masks, rated, colours(len(masks)), strict=True):
-        drawn = inside[mask] & looked
-        if drawn.any() and not drawn.all():
-            axes.contour(drawn, levels=[0.5], colors=[colour], linewidths=1.4)
-    close_up(axes, masks, rated)
-    axes.set_title(title, fontsize=9)
-    axes.axis("off")
+def contours(axes, case_id):
+    """A close-up of one case with a contour a rater."""
+    case = data.load(records[case_id])
+    inside, _, plane = drawn_on(case)
+    outlines(case, axes, data.info, structure, plane)
+    close_up(axes, inside)
+    empty = f", {nothing[case_id]} empty" if nothing[case_id] else ""
+    axes.set_title(f"{case_id}\nDice {dice[case_id]:.2f}{empty}", fontsize=8)
 
 
-def caption(case_id):
-    """Dice, and how many raters drew nothing."""
-    j = int(np.flatnonzero(case_ids == case_id)[0])
-    missing = f", {int(empty[j])} drew nothing" if empty[j] else ""
-    return f"{case_id}\nDice {dice[j]:.2f}{missing}"
-
-
-picked = case_ids[order[np.unique(np.linspace(0.1 * (len(order) - 1), len(order) - 1, 9).astype(int))]]
-figure, grid = plt.subplots(3, 3, figsize=(9, 10), layout="constrained")
+picked = [order[i] for i in np.unique(np.linspace(0, len(order) - 1, 8).astype(int))]
+columns = min(4, len(picked))
+figure, grid = plt.subplots(-(-len(picked) // columns), columns, figsize=(10, 5.6), squeeze=False, layout="constrained")
 for axes in grid.flat:
-    axes.axis("off")
+    axes.set_axis_off()
 for axes, case_id in zip(grid.flat, picked, strict=False):
-    contours(axes, case_id, caption(case_id))
-figure.suptitle(f"{structure}: one contour a rater, from little agreement to much")
+    contours(axes, case_id)
 plt.show()
 
 # %% [markdown]
+# Cases in order of agreement, from the least to the most, each as a close-up with one colour a rater; a mask with
+# nothing in it has no contour, and the title counts those. The first kind to look for is a rim that each draws
+# elsewhere, the second a structure that some did not draw at all.
+#
 # ## How agreement is distributed
-#
-# A mean hides two kinds of case: those on which raters differ by a rim, and those on which some saw something that
-# others did not. The second kind pulls the mean of Dice down through pairs with one empty mask, whose Dice is 0.
 
 # %%
-agreement = np.array([c.complete_agreement for c in report.cases])
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-bins = np.linspace(0, 1, 26)
-left.hist([dice[empty == 0], dice[empty > 0]], bins, stacked=True, color=["#3b7dd8", "#e4572e"])
-names = ["every rater drew it", "some rater drew nothing"]
-left.legend(names, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-left.axvline(dice.mean(), color="k", lw=1, ls="--")
-left.annotate(
-    f"mean {dice.mean():.2f}", (dice.mean(), 0.6), xycoords=("data", "axes fraction"), ha="right", rotation=90
-)
-left.set(xlabel=f"mean Dice of the raters' pairs, {structure}", ylabel="cases", xlim=(0, 1))
-known = agreement[~np.isnan(agreement)]
-right.hist(known, bins, color="#7a9e7e")
-right.axvline(np.median(known), color="k", lw=1, ls="--")
-right.annotate(f"median {np.median(known):.2f}", (np.median(known), 0.95), xycoords=("data", "axes fraction"))
-right.set(xlabel="share of drawn voxels on which all raters agree", ylabel="cases", xlim=(0, 1))
+bins = np.linspace(0, 1, 21)
+values, some_empty = np.array([dice[c] for c in order]), np.array([nothing[c] > 0 for c in order])
+colours, names = [plots.ACCENT, plots.CLASS_COLOURS[5]], ["every rater drew it", "some rater drew nothing"]
+left.hist([values[~some_empty], values[some_empty]], bins, stacked=True, color=colours, label=names)
+left.axvline(values.mean(), color=plots.INK, lw=1, ls="--", label=f"mean {values.mean():.2f}")
+left.set(xlabel=f"mean Dice of a case's pairs, {structure}", ylabel="cases", xlim=(0, 1))
+agreement = np.array([case.complete_agreement for case in report.cases])
+agreement = agreement[~np.isnan(agreement)]
+right.hist(agreement, bins, color=plots.MUTED)
+median = np.median(agreement)
+right.axvline(median, color=plots.INK, lw=1, ls="--", label=f"median {median:.2f}")
+right.set(xlabel="share of drawn voxels on which all agree", ylabel="cases", xlim=(0, 1))
+for axes in (left, right):
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %% [markdown]
+# A mean hides two kinds of case: those on which raters differ by a rim, and those on which some drew what others did
+# not. The second kind (orange) pulls the mean down, because a pair with one empty mask has a Dice of 0.
+#
 # ## Agreement against size
-#
-# A rim one voxel wide is most of a small structure and little of a large one, so overlap rises with size whatever the
-# care of the raters. Compare cases of similar size, or distances in mm, before calling one group of raters better.
 
 # %%
-volume = sizes * voxel_ml
-unit = "mL" if np.isfinite(volume).any() else "voxels"
-extent = volume if unit == "mL" else sizes
-usable = np.isfinite(extent) & (extent > 0)
-figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-for some, colour, text in ((False, "#3b7dd8", "every rater drew it"), (True, "#e4572e", "some rater drew nothing")):
-    group = usable & ((empty > 0) == some)
-    axes.scatter(extent[group], dice[group], s=12, color=colour, alpha=0.5, lw=0, label=text)
-# The median of each eighth of the cases.
-parts = np.array_split(np.flatnonzero(usable)[np.argsort(extent[usable], kind="stable")], 8)
-parts = [part for part in parts if len(part)]
-middle = [np.exp(np.log(extent[part]).mean()) for part in parts]
-axes.plot(middle, [np.median(dice[part]) for part in parts], "k-o", ms=4, label="median of an eighth of the cases")
-axes.set(xscale="log", ylim=(0, 1), xlabel=f"mean size of the raters' masks, {unit}", ylabel="mean Dice of pairs")
-axes.legend(frameon=False, loc="lower right")
+figure, axes = plt.subplots(figsize=(7.5, 4), layout="constrained")
+plots.agreement_by_size(report.study, axes, structure)
 plt.show()
-small, large = np.median(dice[parts[0]]), np.median(dice[parts[-1]])
-print(f"Median Dice is {small:.2f} in the smallest eighth of the cases and {large:.2f} in the largest.")
 
 # %% [markdown]
+# Small structures agree less whatever the care of the raters, for a rim one voxel wide is most of a small structure and
+# little of a large one. So compare cases of similar size, or distances in mm, before calling one group of raters
+# better.
+#
 # ## Where they differ: the entropy of the vote
-#
-# At each voxel the raters vote; the entropy of their vote is 0 where all agree and highest where they are split evenly
-# (0.69 nats between two classes). Bright rims are differences of extent; a bright filled shape is a structure that
-# some saw and others did not. This map is what a good model's *ambiguity* should look like.
 
 # %%
-figure, grid = plt.subplots(3, 4, figsize=(10, 8.2), layout="constrained")
-shown, highest = None, np.log(max(2, min(labels.num_classes, len(report.cases[0].raters))))
-for axes in grid.flat:
-    axes.axis("off")
-for column, case_id in enumerate(picked[[0, len(picked) // 3, 2 * len(picked) // 3, len(picked) - 1]]):
-    image, masks, rated = plane(data.load(records[case_id]))
-    contours(grid[0, column], case_id, caption(case_id))
-    share = (inside[masks] & rated).sum(axis=0) / np.maximum(rated.sum(axis=0), 1)
-    grid[1, column].imshow(share, cmap="viridis", vmin=0, vmax=1)
-    entropy = rater_entropy(masks, labels.num_classes, rated)
-    shown = grid[2, column].imshow(entropy, cmap="magma", vmin=0, vmax=highest)
+some = picked[:: -(-len(picked) // 4)]
+figure, grid = plt.subplots(3, len(some), figsize=(2.5 * len(some) + 0.8, 7.4), squeeze=False, layout="constrained")
+for column, case_id in enumerate(some):
+    inside, rated, _ = drawn_on(data.load(records[case_id]))
+    contours(grid[0, column], case_id)
+    votes = inside.sum(axis=0) / np.maximum(rated.sum(axis=0), 1)
+    share = grid[1, column].imshow(votes, cmap=plots.PROBABILITY, vmin=0, vmax=1)
+    entropy = rater_entropy(inside.astype(np.uint8), 2, rated)
+    nats = grid[2, column].imshow(entropy, cmap=plots.UNCERTAINTY, vmin=0, vmax=np.log(2))
     for axes in grid[1:, column]:
-        close_up(axes, masks, rated)
-for row, text in enumerate(("contours", f"share that drew {structure}", "entropy, nats")):
-    grid[row, 0].text(-0.06, 0.5, text, rotation=90, va="center", ha="right", transform=grid[row, 0].transAxes)
-figure.colorbar(shown, ax=grid[2, :], shrink=0.8)
+        close_up(axes, inside)
+        axes.set_axis_off()
+figure.colorbar(share, ax=grid[1, :], label="share of raters", shrink=0.9)
+figure.colorbar(nats, ax=grid[2, :], label="entropy, nats", shrink=0.9)
 plt.show()
 
 # %% [markdown]
-# ## The cases to look at first
-#
-# The eight with the least agreement, largest first among equals. Often these are not careless masks but open questions:
-# is this the structure at all, or something beside it? They are the cases worth a discussion, and those on which a
-# single ground truth would mislead a model.
+# Top, the contours; middle, the share of raters who drew the structure; bottom, the entropy of their vote, 0 where all
+# agree and 0.69 nats where they are split evenly. A bright rim is a difference of extent, a bright filled shape is
+# something that some saw and others did not. A good model's *ambiguity* should look like the bottom row.
 
 # %%
-worst = sorted(range(len(case_ids)), key=lambda j: (round(dice[j], 2), -sizes[j] if np.isfinite(sizes[j]) else 0.0))[:8]
-figure, grid = plt.subplots(2, 4, figsize=(10, 5.8), layout="constrained")
-for axes in grid.flat:
-    axes.axis("off")
-for axes, j in zip(grid.flat, worst, strict=False):
-    contours(axes, case_ids[j], caption(case_ids[j]))
-plt.show()
+kinds = report.disagreement
+print("Of the voxels on which two raters differ:")
+show("  extent: where the same structure ends", kinds.extent_share, scale=100, digits=0, unit=" %")
+show("  presence: whether there is one at all", kinds.presence_share, scale=100, digits=0, unit=" %")
+show("  class: which structure it is", kinds.class_share, scale=100, digits=0, unit=" %")
 
 # %% [markdown]
 # ## Single raters
@@ -246,30 +206,27 @@ plt.show()
 # Who differs from whom may be asked only where a name is the same person in every case.
 
 # %%
-if data.info.stable_raters:
-    rows = [r for r in report.raters if r.structure == structure]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 0.6 + 0.35 * len(rows)), layout="constrained", sharey=True)
-    for axes, key, text in (
-        (left, "dice", "mean Dice to the other raters"),
-        (right, "volume_log_ratio", "log of size over the others' geometric mean"),
-    ):
-        found = [getattr(r, key) for r in rows]
-        value, low, high = (np.array([getattr(i, end) for i in found]) for end in ("value", "low", "high"))
-        axes.errorbar(value, range(len(rows)), xerr=np.abs([value - low, high - value]), fmt="o", color="k", capsize=2)
-        axes.set(xlabel=text, yticks=range(len(rows)), yticklabels=[r.rater for r in rows])
-    right.axvline(0, color="grey", lw=1, ls="--")
-    plt.show()
+if report.study.refused:
+    print(report.study.refused)
 else:
-    print(f"{data.info.name}: a mask's position is no person, so there is nothing to say of single raters.")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    plots.pair_heat_map(report.study, left, structure)
+    if "volume_ml" in report.study.volumes.measures():
+        plots.volumes_by_rater(report.study, right, structure)
+    else:
+        right.text(0.5, 0.5, "volumes are unknown: no voxel size", ha="center")
+        right.set_axis_off()
+    plt.show()
 
 # %% [markdown]
-# ## What to take along
+# Where raters are persons, two pictures stand above: the mean Dice of every two of them, and the volumes that each
+# drew, a thin line a case and a thick one through the geometric means. A step up in the thick line is a rater who draws
+# more than the others.
+#
+# ## What next
 #
 # - Report agreement with its interval and with the number of empty masks; a mean of Dice alone says little.
-# - A model is measured against this spread, not against one of the masks: see the energy distance and its floor in the
-#   report of `probseg demo`.
+# - Talk over the first cases above: often these are no careless masks, but open questions, and there a single ground
+#   truth would mislead a model.
 # - `probseg agreement DATASET --out DIR` writes every pair, case and volume behind these pictures as CSV.
-
-# %%
-if data.info.note:
-    print(data.info.note)
+# - Next notebook: `from_raters_to_a_distribution`, which trains a model on this spread.
