@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 MARKER = re.compile(r"^<!-- help:(.*) -->$", flags=re.MULTILINE)
-_WIDTH = "100"
+_WIDTH = "90"
 
 
 def help_text(words: list[str]) -> str:
