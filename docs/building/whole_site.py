@@ -14,6 +14,7 @@ from mkdocs.exceptions import PluginError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", flags=re.IGNORECASE)
 _ELSEWHERE = re.compile(r"(https?:)?//", flags=re.IGNORECASE)
+_NOT_LOADED = {"canonical", "prev", "next", "alternate"}  # relations of a page, which no browser fetches
 _OF_SERVERS = "404.html"  # its links begin at the root of whatever serves it
 
 
@@ -42,7 +43,8 @@ class Page(HTMLParser):
         if tag == "a" and "href" in found:
             self.links.append(found["href"])
         self.loads += [found["src"]] if "src" in found else []
-        self.loads += [found["href"]] if tag == "link" and "href" in found else []
+        if tag == "link" and "href" in found and found.get("rel") not in _NOT_LOADED:
+            self.loads.append(found["href"])
 
 
 def faults(site: Path) -> Iterator[str]:

@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-GOOD = """<link rel="stylesheet" href="a.css"><img src="data:image/png;base64,AA==">
+GOOD = """<link rel="canonical" href="http://localhost:8000/index.html">
+<link rel="stylesheet" href="a.css"><img src="data:image/png;base64,AA==">
 <h1 id="top">T</h1><a href="sub/b.html#here">b</a> <a href="#top">t</a>
 <a href="https://a.b">out</a> <a href="mailto:x@y">m</a>"""
 
