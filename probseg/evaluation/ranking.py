@@ -110,8 +110,8 @@ class Ranking:
             rho = best.spearman
             between = "" if np.isnan(rho.low) else f" ({rho.low:.2f} to {rho.high:.2f})"
             said.append(
-                f"Of {len(self.failures)} scores that need no rater, {best.score} ranks cases best by their Dice: "
-                f"excess AURC {best.excess_aurc.value:.3f}, Spearman {rho.value:.2f}{between}."
+                f"Of {len(self.failures)} scores that need no rater, {best.score.replace('_', ' ')} ranks cases best "
+                f"by their Dice: excess AURC {best.excess_aurc.value:.3f}, Spearman {rho.value:.2f}{between}."
             )
         if self.agreement.mae.n:
             said.append(

@@ -61,7 +61,7 @@ def result_table(findings: Sequence[Finding]) -> Table:
 
 
 def case_table(cases: Sequence[CaseEvaluation], groups: Sequence[FigureGroup]) -> Table:
-    """``cases.csv``: a row a case, a column a figure of all classes together."""
+    """``cases.csv``: a row a case, a column a figure of all classes together, and one a score that ranks cases."""
     columns, values = ["case_id", "patient_id", "site", "readings"], []
     for k, group in enumerate(groups):
         sums = np.array([case.sums[k] for case in cases])
@@ -69,6 +69,9 @@ def case_table(cases: Sequence[CaseEvaluation], groups: Sequence[FigureGroup]) -
             if not name.structure:
                 columns.append(name.metric)
                 values.append(figure.per_case(sums))
+    for score in dict.fromkeys(name for case in cases for name in case.scores.scores):
+        columns.append(f"score_{score}")
+        values.append(np.array([case.scores.scores.get(score, np.nan) for case in cases]))
     rows: list[tuple[object, ...]] = [
         (case.case_id, case.patient_id, case.site, case.num_readings, *(float(column[k]) for column in values))
         for k, case in enumerate(cases)

@@ -204,7 +204,7 @@ def _study_context(inputs: Inputs, ordered: Sequence[RunResult], titles: dict[st
         "agreements": [agreement_view(a, k) for k, a in enumerate(inputs.agreements)],
         "ceilings": ceiling_views(inputs.agreements),
         "places": [(titles[str(e.run.folder)], place_rows(e)) for e in inputs.evaluations],
-        "risk_pictures": risk_pictures(tuple(ordered), titles),
+        "risk_pictures": risk_pictures(tuple(ordered), titles, tuple(inputs.evaluations)),
         "risks": risk_views(inputs.evaluations, titles),
         "risk_maps": [heading for _, heading in MAP_FIGURES],
         "volume_pictures": volume_pictures(inputs, titles),

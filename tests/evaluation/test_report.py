@@ -44,6 +44,11 @@ def test_tables_have_a_row_a_figure_and_a_row_a_case(report):
     assert [row[0] for row in cases.rows] == ["c0", "c1", "c2", "c3"]
     assert len({len(row) for row in cases.rows} | {len(cases.columns)}) == 1
     assert report.to_dict()["patients"] == 4
+    # each score that ranks cases is a column, so that a curve can be drawn of any of them
+    scores = {f"score_{f.score}" for f in report.ranking.failures}
+    assert scores and scores <= set(cases.columns)
+    column = cases.columns.index("score_reading_disagreement")
+    assert [row[column] for row in cases.rows] == [c.scores.scores["reading_disagreement"] for c in report.cases]
 
 
 def test_a_rater_alone_has_nobody_to_agree_with(make_case, labels):

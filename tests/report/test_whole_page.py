@@ -147,3 +147,9 @@ def test_predictions_of_another_dataset_are_refused(
     words = ["report", str(study["predictions"]), "lidc-sample", "--out", str(tmp_path / "r.html")]
     assert main(words) != 0
     assert "give their dataset" in capsys.readouterr().err
+
+
+def test_risk_is_shown_by_the_score_that_ranks_best(text: str, study: dict[str, Path]) -> None:
+    ranking = json.loads((study["evaluation"] / "evaluation.json").read_text())["ranking"]
+    best = ranking["scores"][0]["score"].replace("_", " ")
+    assert f"cases ordered by {best}, the score that orders these very cases best" in text

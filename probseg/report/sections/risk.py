@@ -34,22 +34,47 @@ class RiskView:
     sentences: tuple[str, ...]
 
 
-def risk_pictures(runs: tuple[RunResult, ...], titles: dict[str, str]) -> list[Chart]:
-    """The curve of every run whose cases have both figures; the raters have readings of nobody."""
+def risk_pictures(
+    runs: tuple[RunResult, ...], titles: dict[str, str], evaluations: tuple[StoredEvaluation, ...] = ()
+) -> list[Chart]:
+    """The curve of every run whose cases have both figures; the raters have readings of nobody.
+
+    Cases are ordered by the score that its evaluation found best, or else by how far the run's own readings lie apart.
+    """
+    best = {e.run.folder: _best_score(e) for e in evaluations}
     found = []
     for k, run in enumerate(runs):
         table = run.cases
-        if run.is_raters or table is None or not {"diversity", "dice"} <= set(table.metrics):
+        if run.is_raters or table is None:
             continue
-        known = np.isfinite(table.metrics["diversity"]) & np.isfinite(table.metrics["dice"])
-        if known.sum() < 3 or not np.ptp(table.metrics["diversity"][known]):
+        score = next((s for s in (best.get(run.folder), "diversity") if s in table.metrics), None)
+        if score is None or "dice" not in table.metrics:
+            continue
+        known = np.isfinite(table.metrics[score]) & np.isfinite(table.metrics["dice"])
+        if known.sum() < 3 or not np.ptp(table.metrics[score][known]):
             continue
         title = titles[str(run.folder)]
         mean = float(1 - table.metrics["dice"][known].mean())
         text = f"Risk against coverage of {title}: over all {int(known.sum())} cases the mean risk is {mean:.3f}."
-        picture = chart(lambda axes, t=table, n=title: plots.risk_coverage(t, axes, name=n), f"risk-{k}", text)  # type: ignore[misc]
-        found.append(Chart(picture, f"{title}: cases ordered by how far its own readings lie apart"))
+        picture = chart(
+            lambda axes, t=table, n=title, s=score: plots.risk_coverage(t, axes, s, name=n),  # type: ignore[misc]
+            f"risk-{k}",
+            text,
+        )
+        found.append(Chart(picture, f"{title}: cases ordered by {_words(score)}"))
     return found
+
+
+def _best_score(evaluation: StoredEvaluation) -> str | None:
+    """Column of ``cases.csv`` with the score that ranks the cases best; None where none was measured."""
+    scores = (evaluation.data.get("ranking") or {}).get("scores") or ()
+    return f"score_{scores[0]['score']}" if scores else None
+
+
+def _words(score: str) -> str:
+    if score == "diversity":
+        return "how far its own readings lie apart"
+    return f"{score.removeprefix('score_').replace('_', ' ')}, the score that orders these very cases best"
 
 
 def risk_views(evaluations: tuple[StoredEvaluation, ...], titles: dict[str, str]) -> list[RiskView]:
