@@ -239,6 +239,12 @@ def coverage(cases, intervals):
     return interval_coverage(intervals, [j.raters_ml for j in cases], [j.patient for j in cases], samples)
 
 
+def held(c):
+    """The share as words; of one patient there is no interval."""
+    between = "" if np.isnan(c.held.low) else f" ({c.held.low:.0%} to {c.held.high:.0%})"
+    return f"held {c.held.value:.0%}{between}, mean width {c.width_ml:.3g} mL"
+
+
 tests = [j for j in tests if np.isfinite(j.voxel_ml) and np.isfinite(j.raters_ml).any()]
 held_back = [j for j in held_back if np.isfinite(j.voxel_ml) and np.isfinite(j.raters_ml).any()]
 if not tests or count < 2:
@@ -257,8 +263,7 @@ plt.show()
 
 # %%
 for percent, c in stated.items():
-    held = f"{c.held.value:.0%} ({c.held.low:.0%} to {c.held.high:.0%})"
-    print(f"stated {percent} %: held {held}, mean width {c.width_ml:.3g} mL")
+    print(f"stated {percent} %: {held(c)}")
 most = (count - 1) / (count + 1)
 print(f"what lies between {count} draws holds {most:.0%} of raters at most; whole voxels widen it a little")
 
@@ -293,13 +298,10 @@ plt.show()
 # %%
 if promised:
     for name, intervals in ((f"the model's {percent} %", own), (f"widened for {level:.0%}", wide)):
-        c = coverage(tests, intervals)
-        print(
-            f"{name:<20}held {c.held.value:.0%} ({c.held.low:.0%} to {c.held.high:.0%}), mean width {c.width_ml:.3g} mL"
-        )
-    print(f"fitted on {fitted.patients} calibration patients")
+        print(f"{name:<20}{held(coverage(tests, intervals))}")
+    print(f"calibration patients: {fitted.patients}")
 else:
-    print(f"{fitted.patients} calibration patients are too few to promise {level:.0%}: the honest interval is infinite")
+    print(f"calibration patients: {fitted.patients}, too few to promise {level:.0%}; the honest interval is infinite")
 
 # %% [markdown]
 # ## What next

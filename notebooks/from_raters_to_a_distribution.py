@@ -232,7 +232,8 @@ for batch in DataLoader(Subset(data.examples("test"), places), batch_size=1, col
 found = {"readings": many.intervals(), "one mask": alone.intervals()}
 for name, figures in found.items():
     ged, floor = figures["ged_v"], figures["ged_floor"]
-    print(f"{name:<9} GED {ged.value:.3f} ({ged.low:.3f} to {ged.high:.3f}), floor {floor.value:.3f}, n = {ged.n}")
+    between = f" ({ged.low:.3f} to {ged.high:.3f})" if np.isfinite(ged.low) else ""
+    print(f"{name:<9} GED {ged.value:.3f}{between}, floor {floor.value:.3f}, n = {ged.n}")
 apart = found["readings"]
 print(f"distance between two readings: {apart['diversity'].value:.3f}")
 print(f"distance between two raters:   {apart['rater_diversity'].value:.3f}")

@@ -57,21 +57,23 @@ records = {record.case_id: record for record in data.records}
 def show(name, interval, scale=1.0, digits=3, unit=""):
     """One line: the figure, its interval and the number of cases behind it."""
     if not np.isfinite(interval.value):
-        print(f"{name:<42}undefined here")
+        print(f"{name:<44}undefined here")
         return
     value, low, high = (f"{scale * x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
-    print(f"{name:<42}{value}{unit}  ({low} to {high})  n = {interval.n}")
+    between = f"({low} to {high})" if np.isfinite(interval.low) else "(one patient has no interval)"
+    print(f"{name:<44}{value}{unit}  {between}  n = {interval.n}")
 
 
 chosen = next(s for s in report.structures if s.structure == structure)
+votes = next(v for v in report.votes if v.structure == structure)
 patients = len({c.patient_id for c in report.cases})
 print(f"{data.info.name}: {len(report.cases)} cases of {patients} patients; structure: {structure}\n")
 show("Dice of two raters", chosen.dice)
 show("IoU of two raters", chosen.iou)
 show("surface distance, mean", chosen.surface_distance_mean_mm, digits=2, unit=" mm")
 show("surface distance, 95th percentile", chosen.surface_distance_95_mm, digits=2, unit=" mm")
-show("voxels on which all raters agree", report.complete_agreement, scale=100, digits=1, unit=" %")
-show("entropy of their vote", report.rater_entropy, unit=" nats")
+show("voxels on which all raters agree", votes.complete_agreement, scale=100, digits=1, unit=" %")
+show("entropy of their vote", votes.rater_entropy, unit=" nats")
 print(f"\n{chosen.pairs} pairs of masks; in {chosen.one_empty} one rater drew nothing, in {chosen.both_empty} both.")
 
 # %% [markdown]
@@ -147,10 +149,11 @@ agreement = agreement[~np.isnan(agreement)]
 right.hist(agreement, bins, color=plots.MUTED)
 median = np.median(agreement)
 right.axvline(median, color=plots.INK, lw=1, ls="--", label=f"median {median:.2f}")
-right.set(xlabel="share of drawn voxels on which all agree", ylabel="cases", xlim=(0, 1))
+right.set(xlabel="share of drawn voxels on which all agree, any class", ylabel="cases", xlim=(0, 1))
 for axes in (left, right):
     axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.get_major_locator().set_params(integer=True)
 plt.show()
 
 # %% [markdown]
@@ -194,11 +197,10 @@ plt.show()
 # something that some saw and others did not. A good model's *ambiguity* should look like the bottom row.
 
 # %%
-kinds = report.disagreement
-print("Of the voxels on which two raters differ:")
-show("  extent: where the same structure ends", kinds.extent_share, scale=100, digits=0, unit=" %")
-show("  presence: whether there is one at all", kinds.presence_share, scale=100, digits=0, unit=" %")
-show("  class: which structure it is", kinds.class_share, scale=100, digits=0, unit=" %")
+kinds = chosen.disagreement
+print(f"Of the voxels on which two raters differ in {structure}:")
+show("  extent: how far the same finding reaches", kinds.extent_share, scale=100, digits=0, unit=" %")
+show("  presence: a finding that one did not draw", kinds.presence_share, scale=100, digits=0, unit=" %")
 
 # %% [markdown]
 # ## Single raters

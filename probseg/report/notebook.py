@@ -30,7 +30,13 @@ __all__ = ["declared_parameters", "notebook_names", "read_notebook", "told_param
 _FORMATS = (".html", ".ipynb")
 _NEEDED = ("jupytext", "papermill", "nbconvert", "ipykernel")
 _FOLDERS = ("dataset", "run", "predictions")
-_OTHERS = {"agreement": "what probseg agreement wrote", "evaluation": "what probseg evaluate wrote"}
+_WORDS = {
+    "dataset": "a dataset",
+    "run": "a run",
+    "predictions": "predictions",
+    "agreement": "what probseg agreement wrote",
+    "evaluation": "what probseg evaluate wrote",
+}
 
 
 def notebook_names() -> tuple[str, ...]:
@@ -85,9 +91,10 @@ def told_parameters(
     for folder in folders:
         kind = _kind_of(folder)
         if kind not in declared:
-            takes = " and ".join(f"a {k}" if k != "predictions" else k for k in _FOLDERS if k in declared)
-            what = _OTHERS.get(kind, kind)
-            raise ProbsegError("E_USAGE", f"'{folder}' is {what}, but the notebook {name} takes {takes}; leave it out")
+            takes = " and ".join(_WORDS[k] for k in _FOLDERS if k in declared)
+            raise ProbsegError(
+                "E_USAGE", f"'{folder}' is {_WORDS[kind]}, but the notebook {name} takes {takes}; leave it out"
+            )
         if kind in told:
             raise ProbsegError("E_USAGE", f"the notebook {name} takes one {kind}, but two are given; leave one out")
         told[kind] = str(folder)
@@ -141,8 +148,9 @@ def _executed(name: str, notebook: NotebookNode, told: Mapping[str, Any]) -> Not
                 None,
                 dict(told),
                 kernel_name="python3",
+                language="python",
                 progress_bar=sys.stderr.isatty(),
-                extra_arguments=["--log-level=ERROR"],  # what a kernel says of its own connection
+                extra_arguments=["--log-level=CRITICAL"],  # what a kernel says of its own connection
             )
     except PapermillExecutionError as error:
         code, _, message = error.evalue.partition(": ")

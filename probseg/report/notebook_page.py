@@ -1,4 +1,7 @@
-"""A notebook that was run, as one HTML file that opens without a network: pictures inside, code folded away."""
+"""A notebook that was run, as one HTML file that opens without a network: pictures inside, code folded away.
+
+A cell with the tag ``shown`` has its code unfolded.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ details.code > summary { cursor: pointer; color: #66707b; font: 0.75rem sans-ser
 </style>
 {%- endblock -%}
 {%- block input -%}
-<details class="code"><summary>code</summary>{{ super() }}</details>
+<details class="code"{{ ' open' if 'shown' in cell.metadata.get('tags', ()) }}>
+<summary>code</summary>{{ super() }}</details>
 {%- endblock -%}
 """
 

@@ -32,7 +32,7 @@ TINY: dict[str, dict[str, Any]] = {
 }
 # Words that each prints of its own figures, and how many pictures it shows of the bundled sample.
 SHOWN = {
-    "inter_rater_variability": (4, "Dice of two raters", "surface distance, mean", "extent: where"),
+    "inter_rater_variability": (4, "Dice of two raters", "surface distance, mean", "extent: how far"),
     "from_raters_to_a_distribution": (4, "one mask  GED", "distance between two raters"),
     "reading_an_uncertainty_map": (4, "of the pixels that anyone drew are disputed", "of all doubt in this window"),
     "calibration_and_volume_intervals": (3, "temperature chosen", "stated 80 %: held", "draws holds"),
