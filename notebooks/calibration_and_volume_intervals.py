@@ -135,7 +135,7 @@ tests, held_back = judged_of("test"), judged_of("calibration")
 if not tests:
     raise ProbsegError("E_NO_CASES", f"no test case of '{data.info.name}' was predicted, or none has three raters")
 for name, cases in (("calibration", held_back), ("test", tests)):
-    print(f"{name:<12}{len(cases):>4} cases of {len({j.patient for j in cases})} patients")
+    print(f"{name:<13}cases: {len(cases):>4}, patients: {len({j.patient for j in cases}):>4}")
 count = len(tests[0].draws_ml)
 who = "the rater left out" if predicted is None else "all raters"
 print(f"{structure}: {count} draws a case, judged by {who}")
@@ -185,7 +185,8 @@ def curve(table):
 before, after = counts(tests, 1.0), counts(tests, chosen)
 result = RunResult(Path(data.info.name), "model", {}, {}, reliability=curve(after), reliability_before=curve(before))
 figure, axes = plt.subplots(figsize=(4.8, 4.4), layout="constrained")
-plots.reliability(result, axes, start=0.5)
+lowest = min(c.frequency.min() for c in (result.reliability, result.reliability_before))
+plots.reliability(result, axes, start=min(0.5, float(np.floor(10 * lowest) / 10)))
 axes.set(xlabel="stated probability", ylabel="share of raters who agree")
 plt.show()
 
@@ -242,7 +243,7 @@ def coverage(cases, intervals):
 def held(c):
     """The share as words; of one patient there is no interval."""
     between = "" if np.isnan(c.held.low) else f" ({c.held.low:.0%} to {c.held.high:.0%})"
-    return f"held {c.held.value:.0%}{between}, mean width {c.width_ml:.3g} mL"
+    return f"held {c.held.value:.0%}{between}, mean width {c.width_ml:.{0 if c.width_ml >= 100 else 3}f} mL"
 
 
 tests = [j for j in tests if np.isfinite(j.voxel_ml) and np.isfinite(j.raters_ml).any()]

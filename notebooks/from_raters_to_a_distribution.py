@@ -147,7 +147,7 @@ class Losses(Callback):
 
 if run is not None:
     model = load_model(run)
-    print(f"{type(model).__name__} of {run}; nothing is trained here")
+    print(f"{type(model).__name__}, trained before; nothing is trained here")
 else:
     network = UNet(tests[0].image.shape[0], labels.num_classes, channels)
     model = StochasticSegmentation(
@@ -214,7 +214,7 @@ plt.show()
 # %% [markdown]
 # Two rows a case: above what the raters drew and their share, below what the model draws, its mean and where its
 # readings differ. The two shares should look alike, and readings should differ as raters do: in the same places, and by
-# as much. Speckled borders are those of a short training.
+# as much. Speckled borders are the model's alone.
 #
 # ## Is it their distribution?
 #

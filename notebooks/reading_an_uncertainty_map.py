@@ -162,9 +162,7 @@ if predictions is not None:
     found = read_distribution(predicted[case.case_id], case.geometry, labels)
     here = (*plane_of(case)[:-2], *box) if case.geometry.dimensions == 3 else (..., *box)
     answer = example(found.mean[here], {part: found.maps[part][here] for part in PARTS}, found.readings[here], members)
-    print(
-        f"the predictions in {predictions}: {found.num_draws} draws, of which {len(found.readings)} readings are kept"
-    )
+    print(f"predictions: {found.num_draws} draws, of which {len(found.readings)} readings are kept")
 elif run is not None:
     from probseg.models import load_model
 
@@ -172,10 +170,10 @@ elif run is not None:
     with torch.no_grad():
         distribution = model(torch.from_numpy(image)[None], Draws(draws))
     answer = example_of(distribution, box, members)
-    print(f"{type(model).__name__}: {distribution.num_models} models x {distribution.num_readings} readings")
+    print(f"{type(model).__name__}, models: {distribution.num_models}, readings of each: {distribution.num_readings}")
 else:
     answer = example_of(stand_in)
-    print(f"stand-in: {stand_in.num_models} models x {stand_in.num_readings} readings")
+    print(f"stand-in, models: {stand_in.num_models}, readings of each: {stand_in.num_readings}")
 
 # %% [markdown]
 # ## The four maps
@@ -190,7 +188,7 @@ else:
 # | noise | indecision left inside one reading, mostly along its edge | finer images, or nothing |
 #
 # The names say what the axes stand for in the model. That they are what they say is an assumption of the family, not
-# measured truth.
+# measured truth. Of a model with more than two classes, the maps are of all of them together.
 
 
 # %%
@@ -317,4 +315,5 @@ print(f"the rater would change {changed.sum()} pixels; the most uncertain tenth 
 #   most; one with a single set of weights reports nothing epistemic, even on a scan unlike any it has seen.
 # * Whether 0.7 means 70 % of raters is *calibration*, and it is measured on many cases: see the notebook
 #   `calibration_and_volume_intervals`.
-# * `probseg demo` trains four families on the bundled sample; give one of its run folders to this notebook and read on.
+# * A model that comes with the package: `probseg report zoo:lidc-small --notebook reading_an_uncertainty_map`. Four
+#   families more: `probseg demo` trains them on the bundled sample, and this notebook takes each of its run folders.
