@@ -42,7 +42,8 @@ def normalised(convolution: nn.Module, norm: nn.Module, *inputs: Tensor) -> Tens
 def _can_be_one(convolution: nn.Module, norm: nn.Module) -> bool:
     """Whether the norm's statistics are fixed and nobody (a hook, a replay) wants to see the two apart."""
     return (
-        torch.is_inference_mode_enabled()
+        not torch.compiler.is_compiling()  # which does the same, and would stop at what follows
+        and torch.is_inference_mode_enabled()
         and isinstance(norm, _BatchNorm)
         and not norm.training
         and norm.running_var is not None
