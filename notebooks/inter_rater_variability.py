@@ -43,6 +43,7 @@ if most_cases is not None and most_cases < len(data):
     data = replace(data, records=data.records[:: -(-len(data) // most_cases)])
 labels = data.info.labels
 structure = structure_of_interest(labels) if structure is None else structure
+members = labels.membership(structure)
 report = analyse(data, samples=samples)
 records = {record.case_id: record for record in data.records}
 
@@ -97,7 +98,7 @@ def drawn_on(case):
     plane = worst_plane(case, labels, structure)
     if plane is not None:
         masks, rated = masks[:, plane], rated[:, plane]
-    return (labels.membership(structure)[masks] == 1) & rated, rated, plane
+    return (members[masks] == 1) & rated, rated, plane
 
 
 def close_up(axes, inside):

@@ -62,7 +62,8 @@ members = labels.membership(structure)
 predicted = {} if predictions is None else predictions_of(predictions, data)
 records = [r for r in data.records if case_id in (None, r.case_id) and (not predicted or r.case_id in predicted)]
 if not records:
-    raise ProbsegError("E_NO_CASES", f"no case '{case_id}' is in the dataset '{data.info.name}' and was predicted")
+    which = "no case" if case_id is None else f"no case '{case_id}'"
+    raise ProbsegError("E_NO_CASES", f"'{data.info.name}' has {which}" + " that was predicted" * bool(predicted))
 records = [r for r in records if r.split == "test"] or records
 
 

@@ -67,7 +67,7 @@ def executed(kernel: Any, name: str, told: dict[str, Any]) -> list[dict[str, Any
     for source in sources:
         reply = kernel.execute_interactive(source, allow_stdin=False, timeout=300, output_hook=messages.append)
         content = reply["content"]
-        assert content["status"] == "ok", "\n".join([source, *content.get("traceback", [])])
+        assert content["status"] == "ok", "\n".join([content.get("evalue", ""), source, *content.get("traceback", [])])
     return messages
 
 
@@ -88,6 +88,12 @@ def test_it_runs_and_shows_pictures(kernel, name):
     assert not re.search(r"\bnan\b", printed)
     assert [c["text"] for c in streams if c["name"] == "stderr"] == []
     assert [m for m in messages if m["msg_type"] == "execute_result"] == [], "nothing is shown by accident"
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_structure_that_is_not_there_is_one_line_before_anything_is_trained(kernel, name):
+    with pytest.raises(AssertionError, match=r"^E_UNKNOWN_LABEL: no class or group is called 'heart'"):
+        executed(kernel, name, TINY[name] | {"steps": 10**6, "structure": "heart"})
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=named)
