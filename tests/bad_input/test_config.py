@@ -61,7 +61,7 @@ def test_the_configs_of_this_repository(repository, expect):
     parts = ("model", "trainer", "data")
     configs = [p for p in found if any(isinstance(read_yaml(p).get(part), dict) for part in parts)]
     paths = [p for p in configs if "ensemble" not in p.name]
-    assert len(paths) >= 30
+    assert len(paths) >= 28
     for path in paths:
         expect(path, "ok")
 
