@@ -58,11 +58,11 @@ records = {record.case_id: record for record in data.records}
 def show(name, interval, scale=1.0, digits=3, unit=""):
     """One line: the figure, its interval and the number of cases behind it."""
     if not np.isfinite(interval.value):
-        print(f"{name:<44}undefined here")
+        print(f"{name:<46}undefined here")
         return
     value, low, high = (f"{scale * x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
     between = f"({low} to {high})" if np.isfinite(interval.low) else "(one patient has no interval)"
-    print(f"{name:<44}{value}{unit}  {between}  n = {interval.n}")
+    print(f"{name:<46}{value}{unit}  {between}  n = {interval.n}")
 
 
 chosen = next(s for s in report.structures if s.structure == structure)
@@ -202,6 +202,7 @@ kinds = chosen.disagreement
 print(f"Of the voxels on which two raters differ in {structure}:")
 show("  extent: how far the same finding reaches", kinds.extent_share, scale=100, digits=0, unit=" %")
 show("  presence: a finding that one did not draw", kinds.presence_share, scale=100, digits=0, unit=" %")
+show("  class: another class of the label set there", kinds.class_share, scale=100, digits=0, unit=" %")
 
 # %% [markdown]
 # ## Single raters
