@@ -104,7 +104,8 @@ def test_tracked_files_name_no_machine_and_no_registry(repository: Path) -> None
     found = []
     for name in filter(None, listed.decode().split("\0")):
         path = repository / name
-        if path.suffix in {".npz", ".png", ".dcm", ".gz", ".safetensors"} or name.endswith(".umd.js") or not path.is_file():
+        foreign = path.suffix in {".npz", ".png", ".dcm", ".gz", ".safetensors"} or name.endswith(".umd.js")
+        if foreign or not path.is_file():
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
         found += [f"{name}:{n}: {line[:120]}" for n, line in enumerate(lines, 1) if FORBIDDEN.search(line)]

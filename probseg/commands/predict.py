@@ -87,8 +87,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs="+",
         metavar="SIZE",
-        help="overlapping windows, blended: SLICES ROWS COLUMNS of a 3-D network (default: 32 128 128), ROWS COLUMNS of "
-        "a 2-D network (default: whole slices)",
+        help="overlapping windows, blended: SLICES ROWS COLUMNS of a 3-D network (default: 32 128 128), ROWS COLUMNS "
+        "of a 2-D network (default: whole slices)",
     )
     parser.add_argument(
         "--overlap", type=float, metavar="SHARE", help="share by which such windows overlap (default: 0.25)"
@@ -97,8 +97,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", "32", "half"),
         default="auto",
-        help="of the network: half where the device has it, 32 bits, or auto (default): half where at least 99.5 percent "
-        "of the foreground keeps its class in it",
+        help="of the network: half where the device has it, 32 bits, or auto (default): half where at least 99.5 "
+        "percent of the foreground keeps its class in it",
     )
     parser.add_argument(
         "--devices", type=int, metavar="N", help="processes that share the scans, each with a device (default: 1)"

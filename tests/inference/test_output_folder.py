@@ -44,7 +44,7 @@ def test_differences_are_named_one_by_one():
     other = {"model": "probseg.models.Y", "checkpoint_sha256": "bb", "settings": settings}
     assert differences(TERMS, TERMS) == []
     assert differences(other, TERMS) == [
-        "'model' is \"probseg.models.Y\" there and \"probseg.models.X\" here",
+        '\'model\' is "probseg.models.Y" there and "probseg.models.X" here',
         "'checkpoint_sha256' is another",
         "'settings.seed' is 1 there and 0 here",
         "'settings.window' is null there and [32, 128, 128] here",
