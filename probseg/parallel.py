@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from probseg.errors import ProbsegError
@@ -35,9 +37,16 @@ def spread(task: Callable[..., Result], items: Iterable[tuple[Any, ...]], jobs: 
         yield from (task(*item) for item in items)
         return
     try:
-        yield from pool(joblib.delayed(task)(*item) for item in items)
+        yield from pool(joblib.delayed(_from)(Path.cwd(), task, *item) for item in items)
     except BrokenProcessPool as error:
         raise ProbsegError(
             "E_WORKER_DIED",
-            "a process was killed while it measured a case, perhaps for want of memory; use fewer jobs",
+            "a process was killed while it worked on a case, perhaps for want of memory; use fewer jobs",
         ) from error
+
+
+def _from(folder: Path, task: Callable[..., Result], *item: Any) -> Result:
+    """The task in a folder: joblib's processes outlive a call, and remain in the folder in which they were started."""
+    if Path.cwd() != folder:
+        os.chdir(folder)
+    return task(*item)

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from probseg.errors import ProbsegError, ProbsegWarning, warn
 from probseg.io.atomic import write_text
 from probseg.io.prepared import PreparedCase, write_prepared
+from probseg.parallel import spread
 from probseg.records import CaseRecord, Dataset
 from probseg.store.freshness import case_path, holds, is_fresh, key_of, root_of, settings, stamp_path, stats
 
@@ -187,14 +188,7 @@ class _Task:
 
 def _convert(task: _Task, workers: int, follow: Follow) -> tuple[tuple[str, ...], tuple[str, ...]]:
     records = task.dataset.records
-    done: Iterator[tuple[str, bool, list[tuple[str, str]]]]
-    if workers == 1 or len(records) == 1:
-        done = (task(record) for record in records)
-    else:
-        from joblib import Parallel, delayed
-
-        jobs = (delayed(task)(record) for record in records)
-        done = Parallel(n_jobs=min(workers, len(records)), return_as="generator")(jobs)
+    done = spread(task, ((record,) for record in records), max(1, min(workers, len(records))))
     made: list[str] = []
     kept: list[str] = []
     for case_id, was_made, said in follow(done, len(records)):

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.journey
 
 TINY = (
     *("--trainer.max_steps=2", "--trainer.max_epochs=1", "--trainer.limit_val_batches=1", "--data.batch_size=4"),
+    "--trainer.callbacks=[]",
     *("--data.epoch_length=8", "--trainer.precision=32", "--model.init_args.network.init_args.channels=[4,8]"),
     *("--model.init_args.encoder_channels=[4,8]", "--model.init_args.hidden=4", "--data.slices=true"),
 )

@@ -22,6 +22,7 @@ TINY = (
     "--trainer.max_steps=2",
     "--trainer.max_epochs=1",
     "--trainer.limit_val_batches=1",
+    "--trainer.callbacks=[]",
     "--trainer.log_every_n_steps=1",
     "--trainer.precision=32",
     "--data.batch_size=4",

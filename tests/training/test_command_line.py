@@ -27,6 +27,7 @@ TINY = (
     "--trainer.max_steps=2",
     "--trainer.max_epochs=1",
     "--trainer.limit_val_batches=1",
+    "--trainer.callbacks=[]",
     "--data.batch_size=4",
     "--data.epoch_length=8",
 )

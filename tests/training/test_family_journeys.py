@@ -22,6 +22,7 @@ pytestmark = pytest.mark.journey
 TINY = (
     "--trainer.max_epochs=1",
     "--trainer.limit_val_batches=1",
+    "--trainer.callbacks=[]",
     "--data.batch_size=4",
     "--data.epoch_length=8",
     "--trainer.precision=32",
