@@ -35,6 +35,13 @@ EXAMPLE = "probseg predict runs/probabilistic_unet scan-as-dicom/ other.nii.gz -
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    _declare_what(parser)
+    _declare_draws(parser)
+    _declare_computation(parser)
+
+
+def _declare_what(parser: argparse.ArgumentParser) -> None:
+    """The model, the scans and where results go."""
     parser.add_argument(
         "run", metavar="RUN", type=Path, nargs="?", help="run folder of probseg fit, checkpoint, or exported folder"
     )
@@ -55,6 +62,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="of a dataset, only these splits")
     parser.add_argument("--site", nargs="+", help="of a dataset, only these sites")
     parser.add_argument("--series", metavar="NAME", help="of a DICOM folder with several series, the one to read")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        default=["nifti"],
+        metavar="FORMAT",
+        help="nifti (default); dicom, for scans that are DICOM: segmentations, parametric maps and a report; or both",
+    )
+
+
+def _declare_draws(parser: argparse.ArgumentParser) -> None:
+    """Which distribution of the model is written, and how much of it."""
     parser.add_argument("--draws", type=int, metavar="N", help="draws a scan (default: as the model was validated)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
     parser.add_argument(
@@ -77,10 +95,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "RUN/evaluation, if anything; or none",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=2, metavar="N", help="slices or windows a call of the network (default: 2)"
-    )
-    parser.add_argument(
         "--readings", type=int, default=0, metavar="N", help="also write N plausible label maps, readings.nii.gz"
+    )
+
+
+def _declare_computation(parser: argparse.ArgumentParser) -> None:
+    """How the network is run, and by how many processes."""
+    parser.add_argument(
+        "--batch-size", type=int, default=2, metavar="N", help="slices or windows a call of the network (default: 2)"
     )
     parser.add_argument(
         "--window",
@@ -105,13 +127,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--nodes", type=int, metavar="N", help="machines of such processes, under a cluster (default: 1)"
-    )
-    parser.add_argument(
-        "--format",
-        nargs="+",
-        default=["nifti"],
-        metavar="FORMAT",
-        help="nifti (default); dicom, for scans that are DICOM: segmentations, parametric maps and a report; or both",
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from probseg.errors import ProbsegError, warn
 from probseg.evaluation import RATERS
 from probseg.report.csv_rows import read_count, read_number, read_rows
-from probseg.report.results import CaseTable, Estimate, Example, Reliability, RunResult
+from probseg.report.results import CaseTable, Estimate, Example, Reliability, RunResult, raters_differ
 
 __all__ = ["find_runs", "load_run"]
 
@@ -186,10 +186,8 @@ def _example(arrays: Mapping[str, NDArray], k: int) -> Example:
     chosen: int | None = None
     where: tuple[Any, ...] = (Ellipsis,)
     if arrays["image"].ndim == 4:
-        least = np.where(rated, masks, 255).min(axis=0)
-        most = np.where(rated, masks, 0).max(axis=0)
-        differs = (most > least).sum(axis=(1, 2))
-        drawn = (most > 0).sum(axis=(1, 2))
+        differs = raters_differ(masks, rated).sum(axis=(1, 2))
+        drawn = ((masks > 0) & rated).any(axis=0).sum(axis=(1, 2))
         chosen = int(np.lexsort((drawn, differs))[-1])
         where = (Ellipsis, chosen, slice(None), slice(None))
     return Example(

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from probseg.analysis import paired as analysis
 from probseg.analysis.bootstrap import Interval
 
-__all__ = ["CaseTable", "Estimate", "Example", "Reliability", "RunResult", "paired_difference", "titles_of"]
+__all__ = [
+    "CaseTable",
+    "Estimate",
+    "Example",
+    "Reliability",
+    "RunResult",
+    "paired_difference",
+    "raters_differ",
+    "titles_of",
+]
 
 _TITLES = {
     "Deterministic": "Deterministic network",
@@ -186,3 +195,8 @@ def paired_difference(first: CaseTable, second: CaseTable, metric: str) -> Estim
         return nothing
     gap = analysis.paired_difference([d for _, d in pairs], [0.0] * len(pairs), [p for p, _ in pairs]).interval
     return Estimate(gap.value, gap.low, gap.high, gap.n)
+
+
+def raters_differ(masks: NDArray[np.uint8], rated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``space``: where two raters who looked say otherwise, of ``(raters, *space)`` dense labels and what was rated."""
+    return np.asarray(np.where(rated, masks, 0).max(axis=0) > np.where(rated, masks, 255).min(axis=0))

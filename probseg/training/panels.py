@@ -24,10 +24,11 @@ from probseg.distribution import SegmentationDistribution
 from probseg.errors import ProbsegError
 from probseg.io.atomic import write_bytes
 from probseg.models import SegmentationModule
+from probseg.models.schedules import share_of_training
 from probseg.report.plots import STYLE, learning_curves, training_figures
 from probseg.report.plots import example as plots
 from probseg.report.plots.training import LATENT_ACTIVITY
-from probseg.report.results import Example
+from probseg.report.results import Example, raters_differ
 from probseg.training.metrics_table import MetricsTable
 
 __all__ = ["Panels"]
@@ -88,7 +89,7 @@ class Panels(Callback):
         if trainer.sanity_checking or not trainer.is_global_zero or not self._found:
             return
         self._fixed = True
-        progress = pl_module._progress()
+        progress = share_of_training(trainer)
         if progress < self._last + self.share:
             return
         self._last = progress
@@ -121,8 +122,7 @@ class Panels(Callback):
 
 def _differ(one: Batch) -> NDArray[np.bool_]:
     """``space``: where two raters who looked say otherwise."""
-    masks, rated = one.masks[0].numpy(), one.rated[0].numpy()
-    return np.asarray(np.where(rated, masks, 0).max(axis=0) > np.where(rated, masks, 255).min(axis=0))
+    return raters_differ(one.masks[0].numpy(), one.rated[0].numpy())
 
 
 def _plane(one: Batch, distribution: SegmentationDistribution, readings: int) -> Example:
