@@ -199,7 +199,8 @@ def test_a_process_that_dies_is_told_in_one_sentence(monkeypatch):
             pass
 
         def __call__(self, tasks):
-            yield next(iter(tasks))[0](CASES[0], None)
+            call, arguments, keywords = next(iter(tasks))
+            yield call(*arguments, **keywords)
             raise TerminatedWorkerError("killed")
 
     monkeypatch.setattr(joblib, "Parallel", Pool)
