@@ -59,7 +59,7 @@ def _configure_synthetic(parser: argparse.ArgumentParser) -> None:
     _out(parser)
     parser.add_argument("--cases", type=int, default=24, help="number of patients (default: 24)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is random (default: 0)")
-    parser.add_argument("--sites", type=int, default=2, help="number of sites, each with its own scanner (default: 2)")
+    parser.add_argument("--sites", type=int, default=2, help="sites, each with its own scanner, at most 5 (default: 2)")
     parser.add_argument(
         "--shape",
         type=int,
@@ -73,11 +73,11 @@ def _configure_synthetic(parser: argparse.ArgumentParser) -> None:
 
 
 def _import_synthetic(args: argparse.Namespace) -> Path:
-    from probseg.data.synthetic import DEFAULT_SITES, SyntheticCase, default_raters, generate, write
+    from probseg.data.synthetic import SITES, SyntheticCase, default_raters, generate, write
 
-    if not 1 <= args.sites <= len(DEFAULT_SITES):
-        raise ProbsegError("E_USAGE", f"--sites must lie between 1 and {len(DEFAULT_SITES)}, but is {args.sites}")
-    cases = generate(args.cases, args.seed, DEFAULT_SITES[: args.sites], default_raters(args.raters), tuple(args.shape))
+    if not 1 <= args.sites <= len(SITES):
+        raise ProbsegError("E_USAGE", f"--sites must lie between 1 and {len(SITES)}, but is {args.sites}")
+    cases = generate(args.cases, args.seed, SITES[: args.sites], default_raters(args.raters), tuple(args.shape))
 
     def followed() -> Iterator[SyntheticCase]:
         from rich.console import Console

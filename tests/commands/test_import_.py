@@ -48,7 +48,7 @@ def test_an_existing_dataset_is_kept_unless_asked(tmp_path):
     assert len(open_dataset(tmp_path / "ct")) == 1
 
 
-@pytest.mark.parametrize("wrong", [("--cases", 0), ("--sites", 3), ("--raters", 0), ("--seed", -1)])
+@pytest.mark.parametrize("wrong", [("--cases", 0), ("--sites", 6), ("--raters", 0), ("--seed", -1)])
 def test_wrong_numbers_write_nothing(tmp_path, wrong):
     with pytest.raises(ProbsegError, match="E_USAGE"):
         synthetic(tmp_path / "ct", *wrong)

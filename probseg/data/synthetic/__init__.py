@@ -6,7 +6,7 @@ from probseg.data.synthetic.generate import SyntheticCase, generate
 from probseg.data.synthetic.lesions import Lesion
 from probseg.data.synthetic.patterns import LABELS, PATTERNS, WINDOW, Pattern
 from probseg.data.synthetic.raters import RaterModel, default_raters, neighbour_confusion, rater_distribution
-from probseg.data.synthetic.scanner import DEFAULT_SITES, Site
+from probseg.data.synthetic.scanner import DEFAULT_SITES, SITES, Site
 from probseg.data.synthetic.write import INFO, write
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "INFO",
     "LABELS",
     "PATTERNS",
+    "SITES",
     "WINDOW",
     "Lesion",
     "Pattern",

@@ -13,7 +13,7 @@ from probseg.case import Geometry
 from probseg.data.synthetic.patterns import PATTERNS, Pattern
 from probseg.errors import ProbsegError
 
-__all__ = ["DEFAULT_SITES", "Site"]
+__all__ = ["DEFAULT_SITES", "SITES", "Site"]
 
 _STEP_MM = 1 / 64  # exact in binary and in at most six decimals, so that files give lengths back bit for bit
 
@@ -119,3 +119,38 @@ DEFAULT_SITES = (
     ),
 )
 """Two sites that differ in noise, kernel, thickness and prevalence."""
+
+SITES = (
+    *DEFAULT_SITES,
+    Site(
+        "east",
+        noise_hu=26.0,
+        kernel_mm=0.8,
+        slice_spacing_mm=8.0,
+        field_of_view_mm=330.0,
+        prevalence=dict(zip(_BY_SEVERITY, (1.5, 3.0, 3.0, 1.0, 1.0, 1.0), strict=True)),
+        lesions_per_patient=4.5,
+        healthy=0.1,
+    ),
+    Site(
+        "west",
+        noise_hu=12.0,
+        kernel_mm=1.5,
+        slice_spacing_mm=4.0,
+        field_of_view_mm=390.0,
+        prevalence=dict(zip(_BY_SEVERITY, (4.0, 1.5, 1.0, 1.0, 0.5, 0.5), strict=True)),
+        lesions_per_patient=3.0,
+        healthy=0.2,
+    ),
+    Site(
+        "centre",
+        noise_hu=45.0,
+        kernel_mm=0.5,
+        slice_spacing_mm=6.0,
+        field_of_view_mm=310.0,
+        prevalence=dict(zip(_BY_SEVERITY, (1.0, 1.0, 1.0, 2.5, 2.0, 3.0), strict=True)),
+        lesions_per_patient=7.0,
+        healthy=0.0,
+    ),
+)
+"""All sites, the two of `DEFAULT_SITES` first: a smooth kernel, a sharp and noisy one, mild and severe disease."""

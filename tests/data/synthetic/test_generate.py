@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from probseg.case import Geometry
-from probseg.data.synthetic import DEFAULT_SITES, PATTERNS, RaterModel, Site, default_raters, generate
+from probseg.data.synthetic import DEFAULT_SITES, PATTERNS, SITES, RaterModel, Site, default_raters, generate
 from probseg.errors import ProbsegError
 
 SHAPE = (6, 64, 64)
@@ -138,3 +138,9 @@ def test_impossible_sites_are_refused(fault):
 def test_nothing_here_needs_torch():
     code = "import sys, probseg.data.synthetic, probseg.commands.import_; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_more_sites_keep_the_first_two_and_have_names_and_scanners_of_their_own():
+    assert SITES[:2] == DEFAULT_SITES and len(SITES) == 5
+    for value in ("name", "noise_hu", "kernel_mm", "slice_spacing_mm", "field_of_view_mm"):
+        assert len({getattr(site, value) for site in SITES}) == 5
