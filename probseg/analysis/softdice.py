@@ -8,13 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.analysis.known import mean_of_known
+
 __all__ = ["THRESHOLDS", "soft_dice"]
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def soft_dice(
-    probability: NDArray, masks: NDArray, thresholds: Sequence[float] = THRESHOLDS, rated: NDArray | None = None
+    probability: NDArray,
+    masks: NDArray,
+    thresholds: Sequence[float] = THRESHOLDS,
+    rated: NDArray | None = None,
+    at_least: bool = False,
+    both_empty: float = math.nan,
 ) -> float:
     """Dice of the mean prediction and the mean rater map, both above a threshold, averaged over thresholds (QUBIQ).
 
@@ -25,9 +32,12 @@ def soft_dice(
         thresholds: a voxel is drawn where the value is greater than the threshold.
         rated: ``(raters, *space)`` booleans; the mean map is the share among those who rated a voxel, and voxels that
             nobody rated are left out.
+        at_least: whether a voxel is drawn where the value is the threshold, too; see
+            `probseg.analysis.challenges.level_dice`.
+        both_empty: score of a threshold (and class) where both are empty; NaN leaves it out of the mean.
 
     Returns:
-        0..1. Thresholds (and classes) where both are empty are left out; NaN when that leaves nothing.
+        0..1. NaN where nobody rated anything, and when leaving out leaves nothing.
     """
     looked = np.ones(masks.shape, dtype=bool) if rated is None else np.broadcast_to(rated, masks.shape)
     if probability.ndim == masks.ndim - 1:
@@ -41,8 +51,10 @@ def soft_dice(
         votes = (drawn & looked).sum(axis=0)
         for threshold in thresholds:
             # Votes are whole numbers: 3 of 10 is not above 0.3, whatever 3/10 rounds to.
-            a, b = (predicted > threshold) & (count > 0), votes > threshold * count + 1e-9
+            if at_least:
+                a, b = (predicted >= threshold) & (count > 0), (votes >= threshold * count - 1e-9) & (count > 0)
+            else:
+                a, b = (predicted > threshold) & (count > 0), votes > threshold * count + 1e-9
             size = int(a.sum()) + int(b.sum())
-            if size:
-                scores.append(2.0 * int((a & b).sum()) / size)
-    return float(np.mean(scores)) if scores else math.nan
+            scores.append(2.0 * int((a & b).sum()) / size if size else both_empty)
+    return mean_of_known(np.array(scores)) if count.any() else math.nan
