@@ -12,7 +12,7 @@ from probseg.models.monte_carlo_dropout import MonteCarloDropout
 from probseg.models.probabilistic_unet import ProbabilisticUNet
 from probseg.models.rater_conditioned import RaterConditioned
 from probseg.models.rater_confusion import RaterConfusion
-from probseg.models.schedules import Constant, Cosine, Polynomial, Schedule
+from probseg.models.schedules import Constant, Cosine, MultiStep, Polynomial, Schedule
 from probseg.models.snapshot_ensemble import SnapshotEnsemble
 from probseg.models.stochastic_region import IntensityRegion, StochasticRegion
 from probseg.models.stochastic_segmentation import StochasticSegmentation
@@ -41,6 +41,7 @@ __all__ = [
     "IntensityRegion",
     "MajorityVote",
     "MonteCarloDropout",
+    "MultiStep",
     "Polynomial",
     "ProbabilisticUNet",
     "RandomRater",

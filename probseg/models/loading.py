@@ -39,6 +39,7 @@ _OWN = frozenset(
         "models.CentreFirst",
         "models.Constant",
         "models.Cosine",
+        "models.MultiStep",
         "models.Polynomial",
         "models.AverageRaters",
         "models.RandomRater",

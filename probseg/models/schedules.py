@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from pytorch_lightning import Trainer
@@ -11,7 +12,7 @@ from pytorch_lightning.callbacks import Timer
 
 from probseg.errors import ProbsegError
 
-__all__ = ["Budget", "Constant", "Cosine", "Polynomial", "Schedule", "share_of_training"]
+__all__ = ["Budget", "Constant", "Cosine", "MultiStep", "Polynomial", "Schedule", "share_of_training"]
 
 
 class Schedule(ABC):
@@ -45,6 +46,30 @@ class Cosine(Schedule):
     def __call__(self, share: float) -> float:
         """``end + (1 - end) (1 + cos(pi share)) / 2``."""
         return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class MultiStep(Schedule):
+    """The learning rate falls by a factor at each of several moments, and stays in between.
+
+    Args:
+        at: these moments as shares of the training after warm-up, rising, within 0 to 1.
+        factor: above 0, at most 1.
+    """
+
+    def __init__(self, at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> None:
+        self.at = tuple(at)
+        rising = list(self.at) == sorted(set(self.at)) and all(0 <= share <= 1 for share in self.at)
+        if not rising or not 0 < factor <= 1:
+            raise ProbsegError(
+                "E_SCHEMA",
+                "at of MultiStep must be rising shares from 0 to 1 and factor above 0 and at most 1, but are "
+                f"{list(self.at)} and {factor}",
+            )
+        self.factor = factor
+
+    def __call__(self, share: float) -> float:
+        """``factor`` to the number of moments that are over; a moment itself is."""
+        return self.factor ** sum(share >= moment for moment in self.at)
 
 
 class Polynomial(Schedule):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probseg.errors import ProbsegError
-from probseg.models.schedules import Constant, Cosine, Polynomial, share_of_training
+from probseg.models.schedules import Constant, Cosine, MultiStep, Polynomial, share_of_training
 
 
 def test_by_hand():
@@ -18,16 +18,30 @@ def test_by_hand():
     assert [Polynomial(2)(s) for s in (0, 0.5, 1)] == pytest.approx([1, 0.25, 0])
     assert Polynomial()(0.75) == pytest.approx(0.25**0.9)
     assert Constant()(0.7) == 1
+    assert [MultiStep((0.5, 0.75))(s) for s in (0, 0.49, 0.5, 0.75, 1)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+    assert MultiStep((), 0.5)(1) == 1
 
 
 @given(
-    st.floats(0, 1), st.floats(0, 1), st.sampled_from([Cosine(), Cosine(0.3), Polynomial(), Polynomial(3), Constant()])
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.sampled_from([Cosine(), Cosine(0.3), MultiStep(), Polynomial(), Polynomial(3), Constant()]),
 )
 def test_it_never_rises(a, b, schedule):
     assert 0 <= schedule(max(a, b)) <= schedule(min(a, b)) + 1e-12 <= 1 + 1e-11
 
 
-@pytest.mark.parametrize("wrong", [lambda: Cosine(-0.1), lambda: Cosine(2), lambda: Polynomial(0)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Cosine(-0.1),
+        lambda: Cosine(2),
+        lambda: Polynomial(0),
+        lambda: MultiStep((0.5, 0.2)),
+        lambda: MultiStep((0.5, 1.2)),
+        lambda: MultiStep(factor=0),
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ProbsegError, match="E_SCHEMA"):
         wrong()
