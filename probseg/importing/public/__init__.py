@@ -1,0 +1,1 @@
+"""Public opacity data in the layouts of their downloads, one file a layout."""
