@@ -77,15 +77,15 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     they are the same persons, so that nothing is learnt of a single rater.
 
     Raises:
-        ProbsegError: E_SCHEMA when two datasets have one name, or differ in dimensions or window; E_CLASS_MISMATCH
-            when a label has no counterpart in the first dataset.
+        ProbsegError: E_SCHEMA when two datasets have one name, or differ in dimensions, window or channels;
+            E_CLASS_MISMATCH when a label has no counterpart in the first dataset.
     """
     first = datasets[0].info
     twice = [name for name, count in Counter(d.info.name for d in datasets).items() if count > 1]
     if twice:
         raise ProbsegError("E_SCHEMA", f"two of the joined datasets are called '{twice[0]}'; give each its own name")
     for other in (d.info for d in datasets[1:]):
-        for what in ("dimensions", "window"):
+        for what in ("dimensions", "window", "channels"):
             if getattr(first, what) != getattr(other, what):
                 raise ProbsegError(
                     "E_SCHEMA",

@@ -58,6 +58,8 @@ def open_dataset(path: str | Path) -> Dataset:
     info = DatasetInfo.from_dict(data)
     if info.raters:
         raise ProbsegError("E_SCHEMA", "raters in dataset.yaml has no key 'names'; cases.csv names the raters")
+    if "stack" in data and info.channels:
+        raise ProbsegError("E_SCHEMA", f"images of the stack of '{root}' have one channel; leave channels out")
     if "stack" in data:
         return _with_repeats(replace(_open_stack(_inside(root, str(data["stack"])), info), path=root))
     records = _read_cases(root / "cases.csv", not info.annotations_only)
@@ -203,7 +205,8 @@ def _load(record: CaseRecord, root: Path, info: DatasetInfo) -> Case:
 def _image(record: CaseRecord, root: Path, info: DatasetInfo) -> tuple[Path | None, NDArray, Geometry, Geometry]:
     """The image, or none of its channels on the grid of the first mask where there are annotations only."""
     if not info.annotations_only:
-        return (root / record.image, *io.read_image(root / record.image, info.dimensions))
+        path = root / record.image
+        return (path, *io.read_image(path, info.dimensions, channels=len(info.channels)))
     if not record.readings:
         raise ProbsegError("E_NO_IMAGE", f"case '{record.case_id}' has annotations but no image for a model to see")
     mask, geometry, stored = io.read_image(root / record.readings[0].mask, info.dimensions)

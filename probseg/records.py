@@ -50,6 +50,8 @@ class DatasetInfo:
             position here. Empty where nobody has listed them, as in ``dataset.yaml``, whose raters stand in its cases.
         repeats: pairs of a rater's name and the person whose repeated reading it is, such as ``("anna-2", "anna")``. A
             person counts once among raters, and is compared with themselves.
+        channels: names of the channels of an image, such as the sequences of a magnetic resonance scan. Empty where an
+            image has one and no axis for it. For single images only.
     """
 
     name: str
@@ -61,6 +63,7 @@ class DatasetInfo:
     annotations_only: bool = False
     raters: tuple[str, ...] = ()
     repeats: tuple[tuple[str, str], ...] = ()
+    channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.dimensions, int) or self.dimensions not in (2, 3):
@@ -71,6 +74,10 @@ class DatasetInfo:
         if len(set(self.raters)) < len(self.raters) or (self.raters and not self.stable_raters):
             raise ProbsegError("E_SCHEMA", f"dataset '{self.name}' can list stable raters only, and each of them once")
         self._check_repeats()
+        if self.channels and (self.dimensions != 2 or len(set(self.channels)) < len(self.channels)):
+            raise ProbsegError(
+                "E_SCHEMA", f"channels of dataset '{self.name}' must be those of single images, each named once"
+            )
 
     def _check_repeats(self) -> None:
         people = {person for _, person in self.repeats}
@@ -107,13 +114,14 @@ class DatasetInfo:
         }
         if self.repeats:
             out["raters"]["repeats"] = dict(self.repeats)
+        out |= {"channels": list(self.channels)} if self.channels else {}
         out |= {"note": self.note} if self.note else {}
         return out | ({"annotations_only": True} if self.annotations_only else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "dataset.yaml") -> DatasetInfo:
         """The inverse of `to_dict`; E_SCHEMA names a key that is missing or does not belong."""
-        keys = ("name", "dimensions", "labels", "window", "raters", "note", "annotations_only", "stack")
+        keys = ("name", "dimensions", "labels", "window", "raters", "channels", "note", "annotations_only", "stack")
         strange = sorted(set(data) - set(keys))
         if strange:
             raise ProbsegError("E_SCHEMA", f"{where} has no key '{strange[0]}'; the keys are {', '.join(keys)}")
@@ -129,6 +137,9 @@ class DatasetInfo:
             raise ProbsegError("E_SCHEMA", f"annotations_only in {where} must be true or false")
         if not isinstance(data["labels"], Mapping):
             raise ProbsegError("E_SCHEMA", f"labels in {where} must be a mapping with classes")
+        channels = data.get("channels", [])
+        if not isinstance(channels, list | tuple) or not all(isinstance(name, str) and name for name in channels):
+            raise ProbsegError("E_SCHEMA", f"channels in {where} must be a list of texts; put names in quotes")
         stable, names, repeats = _raters(data.get("raters"), where)
         return cls(
             data["name"],
@@ -140,6 +151,7 @@ class DatasetInfo:
             data.get("annotations_only", False),
             names,
             repeats,
+            tuple(channels),
         )
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from probseg.errors import ProbsegError, held_warnings
 from probseg.importing import coco, dicom, label_studio, lidc, mdai, nifti
+from probseg.importing.challenges import curvas, qubiq
 
 DESCRIPTION = "Turn images and the masks of their raters, in whatever files, into a dataset that every command reads."
 EXAMPLE = "probseg import synthetic --out synthetic-ct --cases 24 --seed 0"
@@ -33,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("mdai", mdai),
         ("coco", coco),
         ("label-studio", label_studio),
+        ("curvas", curvas),
+        ("qubiq", qubiq),
     ):
         text = kind.DESCRIPTION
         own = kinds.add_parser(name, help=text, description=text, epilog=f"example: {kind.EXAMPLE}")

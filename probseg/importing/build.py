@@ -56,7 +56,8 @@ class SourceCase:
 
     Attributes:
         case_id, patient_id, site: as in `probseg.case.Case`.
-        image: canonical array; None where ``files`` are the image, or where the dataset has annotations only.
+        image: canonical array, ``space`` or ``(channels, *space)``; None where ``files`` are the image, or where the
+            dataset has annotations only.
         files: files that are copied bit for bit and are the image: those of one DICOM series in order, or one file.
         geometry: canonical, of the image and of every mask.
         readings: what its raters drew, at least one.
@@ -225,10 +226,10 @@ class _Writer:
         if self.info.annotations_only:
             return ""
         if case.image is not None:
-            if case.image.shape[: len(case.geometry.shape)] != case.geometry.shape:
+            shape = (*((len(self.info.channels),) if self.info.channels else ()), *case.geometry.shape)
+            if case.image.shape != shape:
                 raise ProbsegError(
-                    "E_SHAPE_MISMATCH",
-                    f"the image of case '{case.case_id}' has shape {case.image.shape}, not {case.geometry.shape}",
+                    "E_SHAPE_MISMATCH", f"the image of case '{case.case_id}' has shape {case.image.shape}, not {shape}"
                 )
             return self._write(name, case.image, case)
         if not case.files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,9 +167,8 @@ class MaskReader:
             if error.code not in ("E_SHAPE_MISMATCH", "E_AFFINE_MISMATCH"):
                 raise
             if not self.resample or geometry.dimensions != 3:
-                raise ProbsegError(
-                    error.code, error.message.replace("resample the mask to the image grid first", "add --resample")
-                ) from error
+                remedy = re.sub(r"resample (the mask|it) to the image grid first", "add --resample", error.message)
+                raise ProbsegError(error.code, remedy) from error
         mask, grid, _ = io.read_image(path)
         if mask.dtype.kind == "f":
             raise ProbsegError("E_UNKNOWN_LABEL", f"{what} ('{path}') must hold whole numbers, but has fractions")

@@ -29,16 +29,19 @@ def is_flat_name(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES)
 
 
-def read(path: str | Path) -> NDArray:
+def read(path: str | Path, channels: int = 0) -> NDArray:
     """Read an image or a mask of two dimensions.
 
     A palette image gives the index of each pixel, as masks are drawn; its colours only show it.
 
     Args:
         path: ``.png`` or ``.tif``/``.tiff`` of one number a pixel, or ``.npz`` with one array.
+        channels: how many an NPZ holds, before rows and columns; 0 for an image without an axis for them. A picture
+            never has one.
 
     Returns:
-        ``(rows, columns)`` as stored: uint8, uint16, int32, float32 from pictures, any number type from NPZ.
+        ``(rows, columns)``, or ``(channels, rows, columns)``, as stored: uint8, uint16, int32, float32 from pictures,
+        any number type from NPZ.
 
     Raises:
         ProbsegError: the codes of `probseg.io.guard`; E_PARSE where the file is damaged or another kind than its name
@@ -47,7 +50,7 @@ def read(path: str | Path) -> NDArray:
     path = Path(path)
     size = file_size(path)
     check_size(path, size)
-    return _read_npz(path) if path.name.lower().endswith(".npz") else _read_picture(path)
+    return _read_npz(path, channels) if path.name.lower().endswith(".npz") else _read_picture(path)
 
 
 def _read_picture(path: Path) -> NDArray:
@@ -101,7 +104,7 @@ def _unscaled(array: NDArray, path: Path) -> NDArray:
     return array
 
 
-def _read_npz(path: Path) -> NDArray:
+def _read_npz(path: Path, channels: int) -> NDArray:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -117,8 +120,9 @@ def _read_npz(path: Path) -> NDArray:
                 shape, _, dtype = reader(member)
         if dtype.kind not in "biuf" or dtype.itemsize > 8:
             raise ProbsegError("E_DTYPE", f"'{path}' must hold integers or real numbers")
-        if len(shape) != 2 or min(shape) < 1:
-            raise ProbsegError("E_NDIM", f"'{path}' holds an array of shape {shape}, but an image is (rows, columns)")
+        if len(shape) != 2 + (channels > 0) or min(shape) < 1 or (channels and shape[0] != channels):
+            wanted = f"({channels}, rows, columns)" if channels else "(rows, columns)"
+            raise ProbsegError("E_NDIM", f"'{path}' holds an array of shape {shape}, but an image is {wanted}")
         check_size(path, math.prod(shape) * dtype.itemsize)
         with np.load(path, allow_pickle=False) as loaded:
             array = loaded[loaded.files[0]]

@@ -12,7 +12,7 @@ import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import nibabel as nib
 import numpy as np
@@ -26,7 +26,7 @@ from probseg.io.atomic import replacing
 from probseg.io.axes import check_axes
 from probseg.io.guard import check_size, file_size, is_nifti_name
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_voxels", "write"]
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _GZIP = b"\x1f\x8b"
@@ -64,6 +64,36 @@ def read(path: str | Path, channels: bool = False) -> tuple[NDArray, Geometry]:
             E_BAD_SPACING, E_BAD_AFFINE, E_NO_ORIENTATION, E_AFFINE_AMBIGUOUS, E_TOO_LARGE, E_TRUNCATED, E_CORRUPT.
     """
     path = Path(path)
+    array, affine_ras = _read(path, (3, 4) if channels else (3,), placed=True)
+    array = array if array.ndim == 3 else np.moveaxis(array, 0, -1)
+    affine = (_TO_LPS @ affine_ras)[:, [2, 1, 0, 3]]
+    return array, Geometry.from_affine(array.shape[:3], affine)
+
+
+def read_voxels(path: str | Path) -> NDArray:
+    """Read an array of any number of axes from a NIfTI whose place in the patient is of no account.
+
+    Args:
+        path: ``.nii`` or ``.nii.gz``.
+
+    Returns:
+        The voxels with the axes of the file in reverse, so that the fastest comes last: ``(rows, columns)`` of an
+        image, ``(channels, 1, rows, columns)`` or ``(channels, rows, columns)`` as programs write several. Trailing
+        axes of the file with one voxel are left out beyond the third. Types as `read` gives them.
+
+    Raises:
+        ProbsegError: the codes of `read` but for those of orientation.
+    """
+    return _read(Path(path), (1, 2, 3, 4, 5, 6, 7), placed=False).array
+
+
+class _Found(NamedTuple):
+    array: NDArray
+    affine_ras: NDArray[np.float64]
+
+
+def _read(path: Path, axes: tuple[int, ...], placed: bool) -> _Found:
+    """Voxels with the axes of the file in reverse, and where they are; the identity unless ``placed``."""
     size = file_size(path)
     with path.open("rb") as raw:
         compressed = raw.read(2) == _GZIP
@@ -72,8 +102,8 @@ def read(path: str | Path, channels: bool = False) -> tuple[NDArray, Geometry]:
         raise ProbsegError("E_WRONG_EXTENSION", f"'{path}' {fault}, against its suffix; rename it")
     try:
         with cast(BinaryIO, gzip.open(path) if compressed else path.open("rb")) as file:
-            layout = _read_header(file, path)
-            if len(layout.shape) != 3 and not (channels and len(layout.shape) == 4):
+            layout = _read_header(file, path, placed)
+            if len(layout.shape) not in axes:
                 raise ProbsegError("E_NDIM", f"'{path}' has {len(layout.shape)} axes, but a volume has 3")
             flat = _read_voxels(file, path, layout, size * _MAX_DEFLATE_RATIO if compressed else size)
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -81,14 +111,12 @@ def read(path: str | Path, channels: bool = False) -> tuple[NDArray, Geometry]:
     except EOFError as error:
         raise ProbsegError("E_TRUNCATED", f"'{path}' is cut off inside its gzip stream; copy it again") from error
     array = flat.reshape(layout.shape[::-1])
-    array = array if array.ndim == 3 else np.moveaxis(array, 0, -1)
     if (layout.slope, layout.inter) != (1.0, 0.0):
         array = array.astype(np.float64) * layout.slope + layout.inter
-    affine = (_TO_LPS @ layout.affine_ras)[:, [2, 1, 0, 3]]
-    return array, Geometry.from_affine(array.shape[:3], affine)
+    return _Found(array, layout.affine_ras)
 
 
-def _read_header(file: BinaryIO, path: Path) -> _Layout:
+def _read_header(file: BinaryIO, path: Path, placed: bool) -> _Layout:
     block = file.read(348)
     length = int.from_bytes(block[:4], sys.byteorder, signed=False)
     if length not in _HEADER_BYTES:
@@ -102,14 +130,14 @@ def _read_header(file: BinaryIO, path: Path) -> _Layout:
         raise ProbsegError("E_TRUNCATED", f"'{path}' is cut off inside its header")
     try:
         header = _HEADER_BYTES[length](block, check=False)
-        return _layout(header, path)
+        return _layout(header, path, placed)
     except HeaderDataError as error:
         raise ProbsegError(
             "E_NIFTI_HEADER", f"the header of '{path}' contradicts itself; write the file anew"
         ) from error
 
 
-def _layout(header: nib.Nifti1Header, path: Path) -> _Layout:
+def _layout(header: nib.Nifti1Header, path: Path, placed: bool) -> _Layout:
     if bytes(header["magic"].item())[:3] not in (b"n+1", b"n+2"):
         raise ProbsegError("E_NIFTI_HEADER", f"'{path}' lacks the magic of a single-file NIfTI; convert it to .nii")
     dim = [int(n) for n in header["dim"]]
@@ -130,7 +158,7 @@ def _layout(header: nib.Nifti1Header, path: Path) -> _Layout:
     if not (math.isfinite(offset) and offset == int(offset) and offset >= int(header["sizeof_hdr"])):
         raise ProbsegError("E_NIFTI_HEADER", f"the header of '{path}' puts the voxels inside the header")
     slope, inter = header.get_slope_inter()
-    affine = _affine(header, path) if len(shape) >= 3 else np.eye(4)
+    affine = _affine(header, path) if placed and len(shape) >= 3 else np.eye(4)
     return _Layout(
         tuple(shape),
         dtype,

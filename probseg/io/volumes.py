@@ -20,7 +20,9 @@ __all__ = ["read_image", "read_map", "read_mask"]
 _TOLERANCE = 0.02
 
 
-def read_image(path: str | Path, dimensions: int = 3, series: str | None = None) -> tuple[NDArray, Geometry, Geometry]:
+def read_image(
+    path: str | Path, dimensions: int = 3, series: str | None = None, channels: int = 0
+) -> tuple[NDArray, Geometry, Geometry]:
     """Read a scan: a folder of DICOM files, one DICOM file, NIfTI, NRRD, or a picture for images of 2 dimensions.
 
     Args:
@@ -28,9 +30,11 @@ def read_image(path: str | Path, dimensions: int = 3, series: str | None = None)
             .png, .tif, .tiff and .npz are pictures without millimetres; everything else is DICOM.
         dimensions: 3 for a volume; 2 for a single image, which then must have one slice.
         series: which series of a DICOM folder, by the short name that the error for several series gives.
+        channels: how many a single image has, which only NPZ can hold; 0 for an image without an axis for them.
 
     Returns:
-        The array in canonical axes ``(slices, rows, columns)`` or ``(rows, columns)``: int16 where it holds whole
+        The array in canonical axes ``(slices, rows, columns)``, ``(rows, columns)`` or, of a single image with
+        channels, ``(channels, rows, columns)``: int16 where it holds whole
         numbers that fit, else float32; its geometry (spacing None for a picture); and its geometry as stored, before it
         was turned.
 
@@ -39,6 +43,8 @@ def read_image(path: str | Path, dimensions: int = 3, series: str | None = None)
             `probseg.io.flat.read` and `probseg.io.dicom.read_series`; E_NONFINITE, E_NDIM and E_TOO_FEW_SLICES.
     """
     path = Path(path)
+    if channels and not path.name.lower().endswith(".npz"):
+        raise ProbsegError("E_NDIM", f"'{path}' has one channel, but the dataset says {channels}; write an NPZ of all")
     named = is_nifti_name(path) or is_nrrd_name(path) or is_flat_name(path)
     if is_folder(path) and not named:
         return _dicom(path, dimensions, series)
@@ -50,8 +56,8 @@ def read_image(path: str | Path, dimensions: int = 3, series: str | None = None)
     if is_flat_name(path):
         if dimensions != 2:
             raise ProbsegError("E_NDIM", f"'{path}' is a picture without millimetres, but a volume is needed here")
-        array = flat.read(path)
-        plane = Geometry(array.shape, None)
+        array = flat.read(path, channels)
+        plane = Geometry(array.shape[-2:], None)
         return _compact(_finite(array, f"'{path}'"), path), plane, plane
     array, stored = _read_grid(path)
     return _finish(path, _compact(_finite(array, f"'{path}'"), path), stored, dimensions)

@@ -201,6 +201,27 @@ def test_a_dataset_of_pictures_opens(tmp_path):
         assert_array_equal(case.masks["B"], GREY8 > 150)
 
 
+def test_a_dataset_may_say_that_its_images_have_channels(tmp_path):
+    info = DatasetInfo("sequences", 2, LabelSet.binary("cyst"), (0.0, 255.0), channels=("t1", "flair"))
+    assert DatasetInfo.from_dict(info.to_dict()) == info
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(info.to_dict()), encoding="utf-8")
+    lines = ["case_id,patient_id,site,image,rater,mask,rated,split", "c,c,,c.npz,A,A.png,,", "d,d,,A.png,A,A.png,,"]
+    (tmp_path / "cases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    np.savez(tmp_path / "c.npz", np.stack([GREY8, 255 - GREY8]))
+    Image.fromarray((GREY8 > 99).astype(np.uint8)).save(tmp_path / "A.png")
+    dataset = open_dataset(tmp_path)
+    case = dataset.load(dataset.records[0])
+    assert case.image.shape == (2, 5, 7) and case.geometry.shape == (5, 7)
+    with pytest.raises(ProbsegError, match=r"E_NDIM.*has one channel, but the dataset says 2"):
+        dataset.load(dataset.records[1])
+    np.savez(tmp_path / "c.npz", np.stack([GREY8] * 3))
+    with pytest.raises(ProbsegError, match=r"E_NDIM.*but an image is \(2, rows, columns\)"):
+        dataset.load(dataset.records[0])
+    for wrong in ({"dimensions": 3}, {"channels": ["t1", "t1"]}, {"channels": [1]}):
+        with pytest.raises(ProbsegError, match=r"E_SCHEMA.*channels"):
+            DatasetInfo.from_dict(info.to_dict() | wrong)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".npz"])
 def test_no_damaged_byte_leads_to_a_traceback(tmp_path, damaged, suffix):
     path = tmp_path / f"a{suffix}"

@@ -192,6 +192,13 @@ def test_a_volume_has_three_axes(tmp_path, shape):
     refused("E_NDIM", save(tmp_path / "a.nii", np.zeros(shape, np.int16)))
 
 
+@pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6), (2, 5, 6), (2, 1, 5, 6)])
+def test_voxels_alone_may_have_any_axes_and_no_place(tmp_path, shape):
+    values = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    path = patch(save(tmp_path / "a.nii", values), (QFORM_CODE, b"\0\0"), (SFORM_CODE, b"\0\0"))
+    assert_array_equal(nifti.read_voxels(path), values)
+
+
 # Faults of the data and the file --------------------------------------------------------------------------------------
 
 
