@@ -14,6 +14,7 @@ from probseg.records import SPLITS
 
 # The rest is imported when it runs: --help must answer at once.
 if TYPE_CHECKING:
+    from probseg.analysis.tables import Table
     from probseg.evaluation import EvaluationReport
     from probseg.evaluation.settings import EvaluationSettings
     from probseg.io.predicted import PredictedCase
@@ -38,6 +39,8 @@ _FILES = (
     "split.csv",
     "conformal.csv",
     "thresholds.csv",
+    "challenge.csv",
+    "challenge_cases.csv",
 )
 
 
@@ -68,6 +71,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="share of raters that intervals of volume promise for new patients, where cases of the calibration split "
         "were predicted as well (default: 0.9)",
     )
+    parser.add_argument(
+        "--challenge",
+        choices=("curvas", "qubiq"),
+        help="write this challenge's own figures as well: challenge.csv of all cases, challenge_cases.csv of each",
+    )
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="processes, -1 for one a core (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("evaluation"), help="folder to write (default: evaluation)")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in --out")
@@ -86,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     check_out(args.out, args.overwrite)
     settings = _settings(args)
     whole = open_dataset(args.dataset)
+    _check_challenge(args, whole)
     predictions = predictions_of(args.predictions, whole)
     dataset = _chosen(args, whole, predictions)
     settings.checked({r.site for r in dataset.records if r.case_id in predictions})  # before an hour is spent
@@ -97,13 +106,14 @@ def run(args: argparse.Namespace) -> int:
         for part in (dataset, held_back)
     )
     report = gather(whole.info, model, measured, settings, fitted)
+    official = _challenge(args, dataset, predictions)
     for case in (*report.cases, *report.calibration):
         for code, message in case.warned:
             warn(code, message)
     _print(report)
     for sentence in report.sentences():
         print(clean(sentence))
-    written = _write(report, args.out, made_by(manifest))
+    written = _write(report, official, args.out, made_by(manifest))
     print(f"wrote {', '.join(str(args.out / name) for name in written)}")
     print(f"next: {shlex.join(['probseg', 'report', str(args.out), '--out', 'report.html'])}")
     return 0
@@ -140,6 +150,25 @@ def _settings(args: argparse.Namespace) -> EvaluationSettings:
     seen = None if args.seen_sites is None else tuple(args.seen_sites)
     given = {"seen_sites": seen, "failure_dice": args.failure_dice, "level": args.level}
     return EvaluationSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _check_challenge(args: argparse.Namespace, dataset: Dataset) -> None:
+    if args.challenge is not None:
+        from probseg.evaluation.challenges import CHALLENGES
+
+        CHALLENGES[args.challenge]().check(dataset.info)
+
+
+def _challenge(args: argparse.Namespace, dataset: Dataset, predictions: dict[str, PredictedCase]) -> dict[str, Table]:
+    """The tables of ``--challenge``; none without it."""
+    if args.challenge is None:
+        return {}
+    from probseg.evaluation.challenges import CHALLENGES, challenge_tables, measure_challenge
+    from probseg.progress import followed
+
+    count = sum(r.case_id in predictions for r in dataset.records)
+    cases = measure_challenge(dataset, predictions, CHALLENGES[args.challenge](), args.jobs)
+    return challenge_tables(list(followed(cases, count)))
 
 
 def _calibration(
@@ -188,13 +217,13 @@ def _cell(value: float, low: float, high: float) -> str:
     return shown[0] if low != low else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
-def _write(report: EvaluationReport, out: Path, maker: dict[str, Any]) -> list[str]:
+def _write(report: EvaluationReport, official: dict[str, Table], out: Path, maker: dict[str, Any]) -> list[str]:
     from probseg.io.atomic import write_text
     from probseg.io.tables import write_csv
 
     for name in _FILES:  # a table of an earlier run would be taken for this one's
         (out / name).unlink(missing_ok=True)
-    made = report.tables()
+    made = {**report.tables(), **official}
     for name, table in made.items():
         write_csv(out / f"{name}.csv", table.columns, table.rows)
     # Last, so that its presence says that the tables are whole.
