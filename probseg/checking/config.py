@@ -28,8 +28,13 @@ def check_config(path: Path) -> Finding:
         raise ProbsegError("E_SCHEMA", f"'{path}' must be a mapping, with keys such as model, data and trainer")
     from probseg.training.settings import check_settings
 
-    check_settings(path, "model" in data)
+    check_settings(path, _names_a_model(data.get("model")))
     return _finding(data)
+
+
+def _names_a_model(model: object) -> bool:
+    """Whether it says which model; a config that is laid over another's may only change some of its settings."""
+    return model is not None and (not isinstance(model, dict) or "class_path" in model)
 
 
 def _finding(data: dict) -> Finding:

@@ -41,6 +41,8 @@ CONFIGS = {
     "NaN": ("E_SCHEMA", MODEL.replace("LR", ".nan")),
     "bomb": ("E_PARSE", BOMB),
     "nested 50000 deep": ("E_PARSE", "[" * 50_000),
+    "settings for another's model": ("ok", "model: {init_args: {network: {init_args: {channels: [4, 8]}}}}"),
+    "a wrong one": ("E_SCHEMA", "model: {init_args: {network: {init_args: {channels: wide}}}}"),
     "warmup beyond 1": ("E_SCHEMA", MODEL.replace("LR", "0.1") + "    warmup: 2\n"),
 }
 

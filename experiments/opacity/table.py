@@ -1,0 +1,359 @@
+"""Write results.csv and results.md: ``python experiments/opacity/table.py WORK``, the folder in which lane.py ran.
+
+Everything comes from run folders; only the study's published figures are typed, with their source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probseg.adaptation import AdaptationNote
+from probseg.analysis.paired import paired_difference
+from probseg.io.atomic import write_text
+from probseg.io.tables import write_csv
+
+HERE = Path(__file__).parent
+Row = dict[str, Any]
+
+FAMILIES = ("stochastic_segmentation", "monte_carlo_dropout", "ensemble", "probabilistic_unet")
+MODELS = ("phase1_unet", "phase1_pspnet", "all_sites", "phase2_soft", *FAMILIES)
+WHAT = {
+    "phase1_unet": "phase 1, U-Net, hard labels, from the lungs",
+    "phase1_pspnet": "phase 1, PSPNet, hard labels, from nothing",
+    "all_sites": "soft labels straight from the lungs",
+    "phase2_soft": "phase 2, soft labels, from phase 1",
+    "stochastic_segmentation": "stochastic segmentation network, from phase 2",
+    "monte_carlo_dropout": "Monte Carlo dropout, from phase 2",
+    "ensemble": "ensemble, from the lungs",
+    "probabilistic_unet": "probabilistic U-Net, from phase 2",
+    "raters": "the raters themselves, one against the others",
+}
+GROUPS = ("lung", "ground_glass", "crazy_paving", "consolidation")
+ADAPTED = ("in_hu", "in_8_bits", "statistics", "entropy", "recalibration", "finetune")
+ADAPTED_WHAT = {
+    "in_hu": "the same patients in HU, not adapted",
+    "in_8_bits": "in 8 bits, not adapted",
+    "statistics": "NormalisationStatistics, no masks",
+    "entropy": "EntropyMinimisation, no masks",
+    "recalibration": "Recalibration",
+    "finetune": "FineTune",
+}
+PUBLISHED = """\
+| figure | the study | source | here |
+|---|---|---|---|
+| opacity IoU, U-Net, hard labels | 0.76 | Lensink et al. 2020 | {unet} |
+| opacity IoU, PSPNet | 0.73 | Lensink et al. 2020 | {pspnet} |
+| error of opacity volume | within 1.7 % of the experts | Lensink et al. 2020 | {volume} |
+| percent well-aerated lung, R, soft labels | 0.900 | Law et al. 2022 | {soft} |
+| percent well-aerated lung, R, hard labels | 0.856 | Law et al. 2022 | {hard} |
+| pixels in complete agreement of all readers | 3.37 % | Law et al. 2022 | {agreed} |
+"""
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def figures_of(run: Path) -> list[Row]:
+    """The rows of ``probseg evaluate`` for a run: of the model under its name, of the raters as ``raters``."""
+    rows = read_rows(run / "evaluation" / "results.csv")
+    out = []
+    for row in rows:
+        name = "raters" if row["family"] == "raters" else run.name
+        out.append({"run": name, **{k: row[k] for k in ("site", "class", "metric", "value", "low", "high", "n")}})
+    return out
+
+
+def find(rows: Sequence[Row], run: str, metric: str, structure: str = "", site: str = "") -> Row | None:
+    wanted = (run, metric, structure, site)
+    return next((r for r in rows if (r["run"], r["metric"], r["class"], r["site"]) == wanted), None)
+
+
+def cell(row: Row | None) -> str:
+    """A figure with its interval; a dash where there is none."""
+    values = [math.nan if row is None or row[k] in ("", None) else float(row[k]) for k in ("value", "low", "high")]
+    return "-" if math.isnan(values[0]) else "{:.3f} [{:.3f}, {:.3f}]".format(*values)
+
+
+def study_of(run: Path) -> Row:
+    """What measure.py wrote; empty where it was not run."""
+    path = run / "opacity.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+# -- well-aerated lung ----------------------------------------------------------------------------------------------
+
+
+def aerated_pairs(study: Row) -> tuple[NDArray[np.float64], list[str]]:
+    """``(cases, 2)`` percent well-aerated lung by the model and as the mean of the raters, and patients."""
+    pairs, patients = [], []
+    for case in study.get("cases", []):
+        said = case["aerated"]
+        raters = [v for name, v in said.items() if name != "model" and v is not None]
+        if said["model"] is not None and raters:
+            pairs.append((said["model"], float(np.mean(raters))))
+            patients.append(case["patient_id"])
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2), patients
+
+
+def correlation(pairs: NDArray[np.float64]) -> float:
+    """Pearson's R; NaN for fewer than three cases or where either does not vary."""
+    if len(pairs) < 3 or (np.ptp(pairs, axis=0) == 0).any():
+        return math.nan
+    return float(np.corrcoef(pairs.T)[0, 1])
+
+
+def with_interval(
+    pairs: NDArray[np.float64], patients: Sequence[str], figure: Callable[[NDArray], float], samples: int = 1000
+) -> tuple[float, float, float]:
+    """A figure of pairs with its 95 % percentile interval over patients, seed 0."""
+    names, which = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    if not len(names):
+        return math.nan, math.nan, math.nan
+    rng = np.random.default_rng(0)
+    own = [np.flatnonzero(which == k) for k in range(len(names))]
+    drawn = []
+    for _ in range(samples):
+        chosen = np.concatenate([own[k] for k in rng.integers(0, len(names), len(names))])
+        drawn.append(figure(pairs[chosen]))
+    low, high = np.nanpercentile(drawn, (2.5, 97.5)) if not np.isnan(drawn).all() else (math.nan, math.nan)
+    return figure(pairs), float(low), float(high)
+
+
+def aerated_rows(run: str, study: Row) -> list[Row]:
+    pairs, patients = aerated_pairs(study)
+    found = {
+        "aerated_r": with_interval(pairs, patients, correlation),
+        "aerated_error": with_interval(pairs, patients, lambda p: float((p[:, 0] - p[:, 1]).mean())),
+        "aerated_error_size": with_interval(pairs, patients, lambda p: float(np.abs(p[:, 0] - p[:, 1]).mean())),
+    }
+    return [
+        {"run": run, "site": "", "class": "", "metric": m, "value": v[0], "low": v[1], "high": v[2], "n": len(pairs)}
+        for m, v in found.items()
+    ]
+
+
+# -- sections -------------------------------------------------------------------------------------------------------
+
+
+def model_table(rows: Sequence[Row], runs: Sequence[str], classes: Sequence[str]) -> Iterator[str]:
+    """Overlap as the study reports it."""
+    heads = ["run", "opacity IoU", *(f"IoU {c.replace('_', ' ')}" for c in classes), "volume error", "its size"]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|---" * len(heads) + "|"
+    for run in runs:
+        cells = [cell(find(rows, run, "opacity_iou"))]
+        cells += [cell(find(rows, run, "iou", c)) for c in classes]
+        cells += [cell(find(rows, run, m)) for m in ("volume_error", "volume_error_size")]
+        yield f"| {WHAT.get(run, run)} | " + " | ".join(cells) + " |"
+
+
+def distribution_table(rows: Sequence[Row], runs: Sequence[str]) -> Iterator[str]:
+    """Distance between distributions, calibration, and well-aerated lung."""
+    names = {
+        "ged_v": "GED (V)",
+        "soft_dice": "soft Dice",
+        "nll": "NLL",
+        "ece": "ECE",
+        "aerated_r": "well-aerated lung, R",
+        "aerated_error": "its error, points",
+        "aerated_error_size": "size of that",
+    }
+    yield "| run | " + " | ".join(names.values()) + " |"
+    yield "|---" * (len(names) + 1) + "|"
+    for run in runs:
+        yield f"| {WHAT.get(run, run)} | " + " | ".join(cell(find(rows, run, m)) for m in names) + " |"
+
+
+def confusion_table(study: Row, key: str) -> Iterator[str]:
+    """Rows: what a rater drew; columns: what the model, or another rater, called it, in percent of the row."""
+    classes = study["classes"]
+    total = np.sum([np.array(case["confusion"][key]) for case in study["cases"]], axis=0)
+    yield "| drawn | " + " | ".join(c.replace("_", " ") for c in classes) + " |"
+    yield "|---" * (len(classes) + 1) + "|"
+    for name, line in zip(classes, total, strict=True):
+        share = 100 * line / line.sum() if line.sum() else np.full(len(line), math.nan)
+        yield f"| {name.replace('_', ' ')} | " + " | ".join("-" if s != s else f"{s:.1f}" for s in share) + " |"
+
+
+def leave_one_out(work: Path, sites: Sequence[str]) -> Iterator[str]:
+    """The same test patients by a model that was trained at their site and by one that was not."""
+    seen = {row["case_id"]: row for row in read_rows(work / "runs" / "all_sites" / "evaluation" / "cases.csv")}
+    yield "| left out | patients | opacity IoU, site unseen | site seen | unseen less seen |"
+    yield "|---" * 5 + "|"
+    every: list[tuple[float, float, str]] = []
+    for site in sites:
+        own = read_rows(work / "runs" / f"without_{site}" / "evaluation" / "cases.csv")
+        part = [
+            (float(r["opacity_iou"] or "nan"), float(seen[r["case_id"]]["opacity_iou"] or "nan"), r["patient_id"])
+            for r in own
+            if r["case_id"] in seen
+        ]
+        every += part
+        if part:
+            yield _left_out(site, part)
+    if every:
+        yield _left_out("all of them", every)
+
+
+def _left_out(name: str, part: Sequence[tuple[float, float, str]]) -> str:
+    values = np.array([row[:2] for row in part])
+    found = paired_difference(values[:, 0], values[:, 1], [row[2] for row in part]).interval
+    text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    text = f"**{text}**" if found.low > 0 or found.high < 0 else text
+    means = [f"{v:.3f}" for v in np.nanmean(values, axis=0)]
+    return f"| {name} | {len({row[2] for row in part})} | {means[0]} | {means[1]} | {text} |"
+
+
+def adapted_rows(work: Path) -> list[Row]:
+    """Figures of ``probseg test`` for each run of the 8-bit source."""
+    out = []
+    for name in ADAPTED:
+        for row in read_rows(work / "runs" / f"adapt_{name}" / "results.csv"):
+            if not row.get("site") and not row.get("class"):
+                kept = {k: row[k] for k in ("metric", "value", "low", "high", "n")}
+                out.append({"run": f"adapt_{name}", "site": "", "class": "", **kept})
+    return out
+
+
+def adapted_table(work: Path, rows: Sequence[Row]) -> Iterator[str]:
+    names = ("opacity_iou", "volume_error", "volume_error_size", "soft_dice", "nll", "ece")
+    heads = ("opacity IoU", "volume error", "its size", "soft Dice", "NLL", "ECE")
+    yield "| model | patients | " + " | ".join(heads) + " |"
+    yield "|---" * (len(heads) + 2) + "|"
+    for name in ADAPTED:
+        run = f"adapt_{name}"
+        if find(rows, run, "opacity_iou") is not None:
+            note = AdaptationNote.read(work / "runs" / run) or {}
+            cells = [cell(find(rows, run, metric)) for metric in names]
+            yield f"| {ADAPTED_WHAT[name]} | {len(note.get('patients', ())) or '-'} | " + " | ".join(cells) + " |"
+
+
+def rater_sentence(study: Row) -> tuple[str, str]:
+    """How far raters agree in what any of them calls an opacity: percent of complete agreement, and a sentence."""
+    sums = {k: sum(case["raters"][k] for case in study["cases"]) for k in ("nats", "agreed", "voxels")}
+    agreed = f"{100 * sums['agreed'] / sums['voxels']:.1f} %"
+    return agreed, (
+        f"Of the {sums['voxels']} voxels of the test scans that any of the raters calls an opacity, all of them agree "
+        f"on the group in {agreed}; the mean entropy of their votes is {sums['nats'] / sums['voxels']:.3f} nats."
+    )
+
+
+def published(rows: Sequence[Row], agreed: str) -> str:
+    """The study's figures beside ours."""
+    return PUBLISHED.format(
+        unet=cell(find(rows, "phase1_unet", "opacity_iou")),
+        pspnet=cell(find(rows, "phase1_pspnet", "opacity_iou")),
+        volume=cell(find(rows, "phase1_unet", "volume_error")) + ", mean of signed relative errors",
+        soft=cell(find(rows, "phase2_soft", "aerated_r")),
+        hard=cell(find(rows, "phase1_unet", "aerated_r")),
+        agreed=agreed,
+    )
+
+
+def times(work: Path) -> Iterator[str]:
+    """Every command with its processor time, without the folder in which it lay."""
+    total = 0.0
+    with (work / "times.csv").open(newline="", encoding="utf-8") as file:
+        spent = list(csv.reader(file))
+    for command, processor, wall in spent:
+        total += float(processor)
+        short = re.sub(r"/?[^ =]*/(experiments/opacity/)", r"\1", command)
+        yield f"| `{short}` | {processor} | {wall} |"
+    yield f"| all | {total:.1f} | |"
+
+
+def trainings(work: Path, runs: Sequence[str]) -> Iterator[str]:
+    """Steps, seed and threads of every training."""
+    yield "| run | steps | seed | threads | seconds on the clock |"
+    yield "|---" * 5 + "|"
+    for run in runs:
+        path = work / "runs" / run / "training.json"
+        if path.is_file():
+            t = json.loads(path.read_text(encoding="utf-8"))
+            yield f"| {run} | {t['steps']} | {t['seed']} | {t['threads']} | {t['train_seconds']} |"
+
+
+def page(work: Path, rows: list[Row], sites: Sequence[str]) -> Iterator[str]:
+    runs = work / "runs"
+    have = [name for name in MODELS if study_of(runs / name)]
+    study = study_of(runs / "all_sites")
+    agreed, sentence = rater_sentence(study) if study else ("-", "")
+    yield "# The opacity study on synthetic CT\n"
+    yield "Written by table.py; 95 % bootstrap intervals over patients. What it can and cannot say: README.md.\n"
+    yield "## Published figures and these\n"
+    yield "They do not compare: the study's scans and readers are private; these are synthetic, the networks small.\n"
+    yield published(rows, agreed)
+    yield f"{sentence}\n" if sentence else ""
+    yield "## Opacity and groups\n"
+    yield from model_table(rows, [*have, "raters"], GROUPS)
+    yield "\n## Distributions, and well-aerated lung against the mean of the raters\n"
+    yield from distribution_table(rows, [*have, "raters"])
+    yield "\n## Confusion between groups, percent of what a rater drew\n"
+    for name in ("phase1_unet", "phase1_pspnet", "phase2_soft"):
+        if study_of(runs / name):
+            yield f"{WHAT[name]}:\n"
+            yield from confusion_table(study_of(runs / name), "model")
+            yield ""
+    if study:
+        yield "Another rater:\n"
+        yield from confusion_table(study, "raters")
+    yield "\n## One site left out\n"
+    yield from leave_one_out(work, sites)
+    yield "\n## From HU to the 8-bit images of another source\n"
+    yield from adapted_table(work, rows)
+    if study_of(runs / "phase3"):
+        yield "\n## Phase 3\n"
+        classes = ("vessels", "normal_lung", "ground_glass", "consolidation")
+        yield from model_table(rows, ["phase3"], classes)
+        yield "\nDrawn, or derived, against predicted, where the label is one class:\n"
+        yield from confusion_table(study_of(runs / "phase3"), "model")
+    yield "\n## Trainings and processor time\n"
+    names = ["phase1_lungs", *MODELS, *(f"without_{s}" for s in sites), "phase3"]
+    yield from trainings(work, names)
+    yield "\n| command | processor, s | wall, s |\n|---|---|---|"
+    yield from times(work)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("target", type=Path, nargs="?", default=HERE)
+    arguments = parser.parse_args()
+    runs: Path = arguments.work / "runs"
+    sites = sorted(p.name.removeprefix("without_") for p in runs.glob("without_*"))
+    rows: list[Row] = []
+    for name in (*MODELS, *(f"without_{s}" for s in sites), "phase3"):
+        own = figures_of(runs / name) + (aerated_rows(name, study_of(runs / name)) if study_of(runs / name) else [])
+        once = {r["run"] for r in rows} & {"raters"} or (name == "phase3" or name.startswith("without_"))
+        rows += [r for r in own if r["run"] != "raters" or not once]
+    rows += adapted_rows(arguments.work)
+    write_text(arguments.target / "results.md", "\n".join(page(arguments.work, rows, sites)) + "\n")
+    columns = ("run", "site", "class", "metric", "value", "low", "high", "n")
+    kept = [r for r in rows if r["value"] not in ("", None) and not math.isnan(float(r["value"]))]
+    write_csv(arguments.target / "results.csv", columns, [[_number(r[k]) for k in columns] for r in kept])
+
+
+def _number(value: Any) -> Any:
+    """Text of a figure as a number, so that every file has the same digits."""
+    try:
+        return float(value) if isinstance(value, str) and value else value
+    except ValueError:
+        return value
+
+
+if __name__ == "__main__":
+    main()
