@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from probseg.batch import collate
 from probseg.data.examples import Examples
+from probseg.data.fixed_patches import FixedPatches
 from probseg.data.loader import TrainingLoader, leave_signals_to_the_trainer
 from probseg.data.order import Order, Shuffled, Weighted
 from probseg.data.transforms import Transform
@@ -53,6 +54,10 @@ class MultiRaterData(LightningDataModule):
             store. The number changes no batch.
         worker_timeout_s: seconds that a loader process may take for a batch before the training ends with an error.
         seed: of the order of training examples and of their changes; None for that of the run.
+        validation_crop: validate on patches of this size, the same every time, where a volume is too large to be seen
+            whole by a 3-D network; figures of volumes are then those of patches. None for whole images. Test is of
+            whole images, so that such a model is measured by ``probseg predict`` and ``evaluate``.
+        validation_patches: how many of an image, placed as those of training are.
         virtual_raters: what is fused of all masks of a case, such as `probseg.data.virtual_raters.Staple`, for targets
             that ask for it by name; training only.
     """
@@ -74,6 +79,8 @@ class MultiRaterData(LightningDataModule):
         seed: int | None = None,
         virtual_raters: list[VirtualRater] | None = None,
         foreground_by_class: bool = False,
+        validation_crop: list[int] | None = None,
+        validation_patches: int = 8,
     ) -> None:
         super().__init__()
         if batch_size < 1 or not 0 <= foreground <= 1 or (epoch_length is not None and epoch_length < 1):
@@ -82,9 +89,11 @@ class MultiRaterData(LightningDataModule):
                 "batch_size and epoch_length must be at least 1 and foreground within 0 to 1, but are "
                 f"{batch_size}, {epoch_length} and {foreground}",
             )
-        if num_workers < 0 or any(n < 1 for n in crop or ()):
+        if num_workers < 0 or any(n < 1 for n in (*(crop or ()), *(validation_crop or ()), validation_patches)):
             raise ProbsegError(
-                "E_SCHEMA", f"num_workers must be at least 0 and crop positive, but are {num_workers}, {crop}"
+                "E_SCHEMA",
+                "num_workers must be at least 0 and crop, validation_crop and validation_patches positive, but are "
+                f"{num_workers}, {crop}, {validation_crop} and {validation_patches}",
             )
         self.dataset = open_datasets(root).require_images().with_known_raters("train", sites)
         self.virtual_raters = tuple(virtual_raters or ())
@@ -95,6 +104,8 @@ class MultiRaterData(LightningDataModule):
         self.foreground = foreground
         self.foreground_by_class = foreground_by_class
         self.transforms = transforms or []
+        self.validation_crop = validation_crop
+        self.validation_patches = validation_patches
         self.epoch_length = epoch_length
         self.sites = sites
         self.weights = weights
@@ -187,8 +198,7 @@ class MultiRaterData(LightningDataModule):
         if self._training is not None:
             self._training.load_state_dict(state_dict)
 
-    def _whole(self, split: str) -> DataLoader[Any]:
-        examples = self.examples(split)
+    def _in_order(self, examples: Examples | FixedPatches) -> DataLoader[Any]:
         return DataLoader(
             examples,
             batch_size=2 * self.batch_size if examples.one_shape else 1,
@@ -199,9 +209,13 @@ class MultiRaterData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Whole images of ``validation``."""
-        return self._whole("validation")
+        """Whole images of ``validation``, or the same patches of them every time."""
+        examples = self.examples("validation")
+        if self.validation_crop is None:
+            return self._in_order(examples)
+        patches = FixedPatches(examples, self.validation_crop, self.validation_patches, self.foreground)
+        return self._in_order(patches)
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Whole images of ``test``."""
-        return self._whole("test")
+        return self._in_order(self.examples("test"))

@@ -75,10 +75,11 @@ class Examples(TorchDataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """One example, cropped and changed where asked."""
-        if self.crop is None:
-            example = self._source.whole(index)
-        else:
-            example = self._source.patch(index, self.crop, self.foreground)
+        example = self._source.whole(index) if self.crop is None else self.patch(index, self.crop, self.foreground)
         for transform in self.transforms:
             example = transform(example)
         return example
+
+    def patch(self, index: int, crop: Sequence[int], foreground: float) -> Example:
+        """A random patch of one example, not changed otherwise; see `probseg.data.patches.random_patch`."""
+        return self._source.patch(index, crop, foreground)

@@ -42,6 +42,26 @@ def test_only_training_is_cropped_and_changed():
     assert next(iter(data.val_dataloader())).image.shape[2:] == (64, 64)
 
 
+def test_validation_may_be_of_the_same_patches_every_time():
+    settings = {"validation_crop": [24, 32], "validation_patches": 3, "foreground": 1.0}
+    data = MultiRaterData("lidc-sample", batch_size=4, **settings)
+    torch.manual_seed(1)
+    first = list(data.val_dataloader())
+    before = torch.get_rng_state()
+    assert torch.equal(data.val_dataloader().dataset[1].image, first[0].image[1])
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again = list(data.val_dataloader())
+    assert all(
+        torch.equal(a.image, b.image) and torch.equal(a.masks, b.masks) for a, b in zip(first, again, strict=True)
+    )
+    assert first[0].image.shape == (8, 1, 24, 32)
+    index = torch.cat([b.index for b in first])
+    assert index.tolist() == [k for k in range(len(data.examples("validation"))) for _ in range(3)]
+    assert all(bool((masks > 0).any()) for batch in first for masks in batch.masks)  # placed on what was drawn
+    assert not torch.equal(first[0].image[0], first[0].image[1])
+
+
 def test_an_epoch_shorter_than_a_batch_is_one_batch():
     data = MultiRaterData("lidc-sample", batch_size=64, epoch_length=3)
     assert [len(b) for b in data.train_dataloader()] == [3]
@@ -73,7 +93,15 @@ def test_the_place_in_the_order_goes_into_the_checkpoint_and_back():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch_size": 0}, {"foreground": 1.5}, {"epoch_length": 0}, {"crop": [0, 4]}, {"num_workers": -1}]
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"foreground": 1.5},
+        {"epoch_length": 0},
+        {"crop": [0, 4]},
+        {"validation_crop": [0, 4]},
+        {"num_workers": -1},
+    ],
 )
 def test_wrong_settings(wrong):
     with pytest.raises(ProbsegError, match="E_SCHEMA"):
