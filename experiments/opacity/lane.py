@@ -39,7 +39,7 @@ class Step:
 
 def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
     """What to do, in order."""
-    yield Step("phase1_lungs", ("phase1_lungs",), "lungs", "data/lungs")
+    yield Step("phase1_lungs", ("phase1_lungs",), "unet", "data/lungs")
     yield Step("phase1_unet", ("phase1_unet",), "unet")
     yield Step("phase2_soft", ("phase2_soft",), "unet")
     yield Step("all_sites", ("phase2_soft", "leave_one_out"), "unet")
