@@ -83,13 +83,14 @@ def run(args: argparse.Namespace) -> int:
 def _splits(args: argparse.Namespace, count: int) -> tuple[list[str], list[str]]:
     """What is said of the splits, and the split of each slice."""
     from probseg.importing.public.slice_splits import read_slice_splits
+    from probseg.records import SPLITS
 
     path = args.source / "longciu_splits.json"
     if args.no_splits or not path.is_file():
         return ["no splits: make them with probseg split"], [""] * count
     splits = read_slice_splits(path, count)
     found = Counter(splits)
-    said = ", ".join(f"{found[name]} {name or 'in no split'}" for name in sorted(found, key=lambda n: (not n, n)))
+    said = ", ".join(f"{found[name]} {name or 'in no split'}" for name in (*SPLITS, "") if found[name])
     return [f"splits of {path.name}: {said}"], splits
 
 

@@ -10,10 +10,6 @@ from probseg.cli import main
 from probseg.io import nifti
 
 GRID = Geometry((4, 32, 40), (5.0, 0.8, 0.8), (-10.0, 5.0, 30.0))
-# As NIfTI stores its axes by default: columns towards the right, rows towards anterior.
-TURNED = Geometry(
-    (4, 32, 40), (5.0, 0.8, 0.8), (10.0, -5.0, 30.0), ((0.0, 0.0, -1.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
-)
 
 
 class Layout:
