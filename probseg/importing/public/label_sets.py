@@ -30,7 +30,6 @@ def opacity_labels(
         *others,
     )
     ordered = sorted(classes, key=lambda c: c.value)
-    groups = (LabelGroup("opacity", ("ground_glass", "consolidation"), opacity, "#cc79a7"),)
-    if others:
-        groups += (LabelGroup("no_opacity", ("background", *(c.name for c in others)), 21),)
-    return LabelSet((LabelClass(0, "background"), *ordered), groups)
+    group = LabelGroup("opacity", ("ground_glass", "consolidation"), opacity, "#cc79a7")
+    rest = LabelGroup("no_opacity", ("background", *(c.name for c in others)), 21)
+    return LabelSet((LabelClass(0, "background"), *ordered), (group, rest) if others else (group,))
