@@ -1,7 +1,7 @@
-"""Train each model on each fold, test it, and let it read for every rater: ``python study.py DATA WORK``.
+"""Train each model on each fold, let it read for every rater, and test it: ``python study.py DATA WORK``.
 
-Every step is a command that README.md shows. A run that has been scored is left as it is, so that the same command goes
-on where it was stopped.
+Every step is a command that README.md shows. What was done is left as it is, so that the same command goes on where it
+was stopped.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder of the runs")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--readers-only", action="store_true", help="leave out probseg test")
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     for name in arguments.models:
         for data in sorted(arguments.data.glob("fold-*")):
             run = work / data.name / name
-            if (run / "readers.csv").is_file():
-                continue
-            do(fit_words(data, run, name, arguments.seed), work / "times.csv")
-            do(["test", "-c", str(run / "config.yaml")], work / "times.csv")
-            score(run, data)
+            if not (run / "readers.csv").is_file():
+                do(fit_words(data, run, name, arguments.seed), work / "times.csv")
+                score(run, data)
+            if not (arguments.readers_only or (run / "results.csv").is_file()):
+                do(["test", "-c", str(run / "config.yaml")], work / "times.csv")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,9 @@ def habits(name: str, model: Readings, human: Readings) -> Iterator[Row]:
 
 
 def distributions(name: str, folds: list[Path]) -> Iterator[Row]:
-    """The figures of ``probseg test``, of all folds together."""
+    """The figures of ``probseg test``, of all folds together; nothing where not every fold was tested."""
+    if not all((fold / name / "test" / "cases.csv").is_file() for fold in folds):
+        return
     rows = [row for fold in folds for row in rows_of(fold / name / "test" / "cases.csv")]
     for figure in FIGURES:
         values = np.array([float(row[figure] or math.nan) for row in rows])
@@ -175,11 +177,13 @@ def sections(rows: list[Row], tested: list[str]) -> Iterator[str]:
             yield f"| {whom} | {cell(figure)} | " + " | ".join(cell(own[name, whom]) for name in knowing) + " |"
         both = {t: figure.value for t, w, _, figure in rows if w == "correlation of log area ratios"}
         yield "| correlation over raters | | " + " | ".join(f"{both[name]:.2f}" for name in knowing) + " |\n"
-    yield "## The distributions against all nine readings\n"
-    yield "| | " + " | ".join(FIGURES) + " |\n|---" + "|---" * len(FIGURES) + "|"
-    for name in tested:
-        found = {w: figure for t, w, whom, figure in rows if t == name and whom == "test"}
-        yield f"| {name} | " + " | ".join(cell(found[f]) for f in FIGURES) + " |"
+    measured = [name for name in tested if any(t == name and whom == "test" for t, _, whom, _ in rows)]
+    if measured:
+        yield "## The distributions against all nine readings\n"
+        yield "| | " + " | ".join(FIGURES) + " |\n|---" + "|---" * len(FIGURES) + "|"
+        for name in measured:
+            found = {w: figure for t, w, whom, figure in rows if t == name and whom == "test"}
+            yield f"| {name} | " + " | ".join(cell(found[f]) for f in FIGURES) + " |"
 
 
 def provenance(work: Path) -> Iterator[str]:

@@ -160,8 +160,8 @@ def page(everything: Everything, work: Path) -> Iterator[str]:
     yield "# How many raters are enough\n"
     yield (
         f"Written by table.py; {len(first.patients)} test cases of {len(set(first.patients))} patients, all four "
-        "raters, mean over cases and seeds [95 % BCa bootstrap interval over patients; differences of two seeds or more are "
-        "widened by their variance]. See [README.md](README.md).\n"
+        "raters, mean over cases and seeds [95 % BCa bootstrap interval over patients; differences of several seeds "
+        "are widened by their variance]. See [README.md](README.md).\n"
     )
     shown = sorted(values(everything), key=lambda row: TARGETS.index(row[1]))
     yield from table(shown, {**FIGURES, "ece": "ECE"}, False)
