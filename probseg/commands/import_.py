@@ -13,7 +13,7 @@ import yaml
 from probseg.errors import ProbsegError, held_warnings
 from probseg.importing import coco, dicom, label_studio, lidc, mdai, nifti
 from probseg.importing.challenges import curvas, qubiq
-from probseg.importing.public import covid_ct_seg, longciu, medseg, mosmed, opacity_hdf5
+from probseg.importing.public import covid_ct_seg, longciu, medseg, mosmed, opacity_study
 
 DESCRIPTION = "Turn images and the masks of their raters, in whatever files, into a dataset that every command reads."
 EXAMPLE = "probseg import synthetic --out synthetic-ct --cases 24 --seed 0"
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("medseg", medseg),
         ("covid-ct-seg", covid_ct_seg),
         ("mosmed", mosmed),
-        ("opacity-hdf5", opacity_hdf5),
+        ("opacity-study", opacity_study),
         ("curvas", curvas),
         ("qubiq", qubiq),
     ):

@@ -1,4 +1,4 @@
-"""``probseg import opacity-hdf5``: the opacity study's third phase, one HDF5 file a study.
+"""``probseg import opacity-study``: the opacity study's third phase, one HDF5 file a study.
 
 A file (COVID19-L3-Net-Phase3, Apache-2.0) has a group a series with ``CT`` ``(slices, 512, 512)`` in HU, ``Parenchyma``
 ``(slices, 3, 512, 512)`` of lung, ground glass and consolidation as 1 drawn, 0 ruled out and -1 not said,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from probseg.importing.public.study_file import SeriesGroup
 
 DESCRIPTION = "The opacity study's third phase: HDF5 files with labels that say a part, one image a slice."
-EXAMPLE = "probseg import opacity-hdf5 phase3 --out opacity-phase3"
+EXAMPLE = "probseg import opacity-study phase3 --out opacity-phase3"
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "configure", "run"]
 

@@ -1,4 +1,4 @@
-"""``probseg import opacity-hdf5``: labels that say a part, slice by slice."""
+"""``probseg import opacity-study``: labels that say a part, slice by slice."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def folder(tmp_path):
 
 
 def test_slices_have_the_labels_of_the_rules(folder, said, tmp_path):
-    status, out, err = said("import", "opacity-hdf5", folder, "--out", tmp_path / "d")
+    status, out, err = said("import", "opacity-study", folder, "--out", tmp_path / "d")
     assert (status, err) == (0, [])
     assert out[0] == "2 files, 2 series"
     drawn, left = 5 * 24 * 32, 5 * (1280 - 24 * 32)
@@ -81,7 +81,7 @@ def test_slices_have_the_labels_of_the_rules(folder, said, tmp_path):
 
 
 def test_a_batch_admits_what_was_not_ruled_out(folder, tmp_path):
-    assert main(["import", "opacity-hdf5", str(folder), "--out", str(tmp_path / "d")]) == 0
+    assert main(["import", "opacity-study", str(folder), "--out", str(tmp_path / "d")]) == 0
     data = MultiRaterData(str(tmp_path / "d"), batch_size=3)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
@@ -93,7 +93,7 @@ def test_a_batch_admits_what_was_not_ruled_out(folder, tmp_path):
 
 def test_the_studys_own_reading(folder, said, tmp_path):
     words = ("--no-negatives", "--vesselness", "0.5", "--window", "-1000", "50")
-    assert said("import", "opacity-hdf5", folder / "train" / "9.1.hdf5", *words, "--out", tmp_path / "d")[0] == 0
+    assert said("import", "opacity-study", folder / "train" / "9.1.hdf5", *words, "--out", tmp_path / "d")[0] == 0
     ct, parenchyma, vesselness = series()
     dataset = open_dataset(tmp_path / "d")
     assert dataset.info.window == (-1000.0, 50.0) and "rule out" not in dataset.info.note
@@ -115,7 +115,7 @@ def test_the_studys_own_reading(folder, said, tmp_path):
 )
 def test_other_layouts_are_one_line(code, words, changed, refused, tmp_path):
     path = write(tmp_path / "h" / "9.1.hdf5", **changed)
-    line = refused(code, "import", "opacity-hdf5", path, "--out", tmp_path / "d")
+    line = refused(code, "import", "opacity-study", path, "--out", tmp_path / "d")
     assert words in line and "9.1.hdf5" in line and "secret" not in line
     assert not (tmp_path / "d").exists()
 
@@ -123,15 +123,15 @@ def test_other_layouts_are_one_line(code, words, changed, refused, tmp_path):
 def test_what_is_no_such_file_is_one_line(refused, tmp_path, monkeypatch):
     words = ("--out", tmp_path / "d")
     (tmp_path / "a.hdf5").write_bytes(b"no HDF5 at all")
-    refused("E_CORRUPT", "import", "opacity-hdf5", tmp_path / "a.hdf5", *words)
+    refused("E_CORRUPT", "import", "opacity-study", tmp_path / "a.hdf5", *words)
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file["1.2"] = h5py.ExternalLink(str(write(tmp_path / "b" / "b.hdf5")), "/1.2.3")
-    assert "link instead of data" in refused("E_SCHEMA", "import", "opacity-hdf5", tmp_path / "a.hdf5", *words)
+    assert "link instead of data" in refused("E_SCHEMA", "import", "opacity-study", tmp_path / "a.hdf5", *words)
     (tmp_path / "empty").mkdir()
-    refused("E_NO_CASES", "import", "opacity-hdf5", tmp_path / "empty", *words)
+    refused("E_NO_CASES", "import", "opacity-study", tmp_path / "empty", *words)
     write(tmp_path / "b" / "again" / "b.hdf5")
-    refused("E_DUPLICATE_CASE", "import", "opacity-hdf5", tmp_path / "b", *words)
-    refused("E_USAGE", "import", "opacity-hdf5", tmp_path / "b", *words, "--vesselness", "2")
+    refused("E_DUPLICATE_CASE", "import", "opacity-study", tmp_path / "b", *words)
+    refused("E_USAGE", "import", "opacity-study", tmp_path / "b", *words, "--vesselness", "2")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    line = refused("E_MISSING_EXTRA", "import", "opacity-hdf5", tmp_path / "a.hdf5", *words)
+    line = refused("E_MISSING_EXTRA", "import", "opacity-study", tmp_path / "a.hdf5", *words)
     assert "pip install 'probseg[hdf5]'" in line
