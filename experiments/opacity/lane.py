@@ -27,7 +27,7 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Step:
-    """One training: its YAML (without suffix), overlay of a small network, data set, and sites."""
+    """One training: its YAML (without suffix), overlay of a small network, data set, site left out, and kind."""
 
     name: str
     configs: tuple[str, ...]
@@ -35,6 +35,7 @@ class Step:
     data: str = "data/groups"
     left_out: str = ""
     readings: bool = False
+    short: bool = False
 
 
 def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
@@ -42,20 +43,21 @@ def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
     yield Step("phase1_lungs", ("phase1_lungs",), "unet", "data/lungs")
     yield Step("phase1_unet", ("phase1_unet",), "unet")
     yield Step("phase2_soft", ("phase2_soft",), "unet")
-    yield Step("all_sites", ("phase2_soft", "leave_one_out"), "unet")
+    yield Step("all_sites", ("phase2_soft", "leave_one_out"), "unet", short=True)
     for site in sites:
-        yield Step(f"without_{site}", ("phase2_soft", "leave_one_out"), "unet", left_out=site)
+        yield Step(f"without_{site}", ("phase2_soft", "leave_one_out"), "unet", left_out=site, short=True)
     yield Step("phase1_pspnet", ("phase1_pspnet",), "pspnet")
     yield Step("phase3", ("phase3",), "unet", "data/phase3")
-    yield Step("stochastic_segmentation", ("stochastic_segmentation",), "unet", readings=True)
-    yield Step("monte_carlo_dropout", ("monte_carlo_dropout",), "unet", readings=True)
-    yield Step("ensemble", ("ensemble",), "ensemble", readings=True)
-    yield Step("probabilistic_unet", ("probabilistic_unet",), "unet", readings=True)
+    yield Step("stochastic_segmentation", ("stochastic_segmentation",), "unet", readings=True, short=True)
+    yield Step("monte_carlo_dropout", ("monte_carlo_dropout",), "unet", readings=True, short=True)
+    yield Step("ensemble", ("ensemble",), "ensemble", readings=True, short=True)
+    yield Step("probabilistic_unet", ("probabilistic_unet",), "unet", readings=True, short=True)
 
 
 def fit_words(step: Step, sites: tuple[str, ...], full: bool) -> list[str]:
     """The training as a command."""
     files = ["trainer", "data", *step.configs] + ([] if full else ["small/trainer", f"small/{step.small}"])
+    files += ["small/short"] if step.short and not full else []
     words = ["fit"] + [word for name in files for word in ("-c", str(HERE / f"{name}.yaml"))]
     words += [f"--data.root={step.data}", f"--out={RUNS / step.name}"]
     if step.left_out:
