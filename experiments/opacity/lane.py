@@ -8,21 +8,23 @@ where it was stopped. With ``--full`` the study's sizes instead of the small one
 from __future__ import annotations
 
 import argparse
-import csv
-import shlex
 import shutil
-import time
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import measure
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parents[1]))
 
-from probseg.cli import main as probseg
+from measure import measure
+from timed import do
+
 from probseg.manifest import open_dataset
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
+TIMES = Path("times.csv")
 
 
 @dataclass(frozen=True)
@@ -65,30 +67,22 @@ def fit_words(step: Step, sites: tuple[str, ...], full: bool) -> list[str]:
     return words
 
 
-def do(words: list[str]) -> None:
-    """One command, timed."""
-    print(f"$ probseg {shlex.join(words)}", flush=True)
-    wall, processor = time.monotonic(), time.process_time()
-    if probseg(words):
-        raise SystemExit(f"probseg {words[0]} failed")
-    spent = (f"{time.process_time() - processor:.1f}", f"{time.monotonic() - wall:.1f}")
-    with Path("times.csv").open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow((f"probseg {shlex.join(words)}", *spent))
-
-
 def train_and_measure(step: Step, sites: tuple[str, ...], full: bool) -> None:
     """Fit, predict the test patients, evaluate, and what the study reports beside."""
     run = RUNS / step.name
     if not (run / "checkpoints" / "best.ckpt").is_file() or not (run / "training.json").is_file():
         shutil.rmtree(run, ignore_errors=True)  # a budget that was cut short is not gone on with here
-        do(fit_words(step, sites, full))
+        do(fit_words(step, sites, full), TIMES)
     if step.name == "phase1_lungs" or (run / "opacity.json").is_file():
         return
     site = ["--site", step.left_out] if step.left_out else []
     draws = ["--draws", "8", "--readings", "8"] if step.readings else []
     predictions, evaluation = str(run / "predictions"), str(run / "evaluation")
-    do(["predict", str(run), step.data, "--split", "test", *site, *draws, "--batch-size", "12", "--out", predictions])
-    do(["evaluate", predictions, step.data, *site, "--out", evaluation, "--overwrite"])
+    do(
+        ["predict", str(run), step.data, "--split", "test", *site, *draws, "--batch-size", "12", "--out", predictions],
+        TIMES,
+    )
+    do(["evaluate", predictions, step.data, *site, "--out", evaluation, "--overwrite"], TIMES)
     measure(Path(predictions), Path(step.data), run / "opacity.json")
 
 
@@ -100,7 +94,7 @@ def adapt_and_test(source: Path, root: str, site: str) -> None:
         if not (out / "results.csv").is_file():
             best = source / "checkpoints" / "best.ckpt"
             where = [f"--data.root={data}", f"--data.sites=[{site}]", f"--out={out}"]
-            do(["test", "-c", config, f"--ckpt_path={best}", *where])
+            do(["test", "-c", config, f"--ckpt_path={best}", *where], TIMES)
     for name, method, more in (
         ("statistics", "NormalisationStatistics", ()),
         ("entropy", "EntropyMinimisation", ()),
@@ -110,8 +104,8 @@ def adapt_and_test(source: Path, root: str, site: str) -> None:
         out = RUNS / f"adapt_{name}"
         if not (out / "results.csv").is_file():
             words = ["adapt", str(source), "--method", method, "--data.root", root, "--site", site, *more]
-            do([*words, "--seed", "0", "--out", str(out), "--overwrite"])
-            do(["test", "-c", str(out / "config.yaml")])
+            do([*words, "--seed", "0", "--out", str(out), "--overwrite"], TIMES)
+            do(["test", "-c", str(out / "config.yaml")], TIMES)
 
 
 def main() -> None:

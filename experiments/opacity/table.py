@@ -10,12 +10,17 @@ import csv
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from timed import times_of
 
 from probseg.adaptation import AdaptationNote
 from probseg.analysis.paired import paired_difference
@@ -267,12 +272,10 @@ def published(rows: Sequence[Row], agreed: str) -> str:
 def times(work: Path) -> Iterator[str]:
     """Every command with its processor time, without the folder in which it lay."""
     total = 0.0
-    with (work / "times.csv").open(newline="", encoding="utf-8") as file:
-        spent = list(csv.reader(file))
-    for command, processor, wall in spent:
-        total += float(processor)
-        short = re.sub(r"/?[^ =]*/(experiments/opacity/)", r"\1", command)
-        yield f"| `{short}` | {processor} | {wall} |"
+    for row in times_of(work / "times.csv"):
+        total += float(row["processor_s"])
+        short = re.sub(r"/?[^ =]*/(experiments/opacity/)", r"\1", row["command"])
+        yield f"| `{short}` | {row['processor_s']} | {row['wall_s']} |"
     yield f"| all | {total:.1f} | |"
 
 

@@ -23,7 +23,7 @@ def scans(tmp_path_factory):
 def run(script, monkeypatch):
     def build(*words):
         monkeypatch.setattr(sys, "argv", ["build.py", *map(str, words)])
-        script("build").main()
+        script("opacity/build").main()
 
     return build
 
@@ -31,7 +31,7 @@ def run(script, monkeypatch):
 def test_what_a_reader_of_phase_3_says(script):
     # two slices of one row; the second has no opacity, so ground glass is ruled out in all of it
     groups = np.array([[[0, 1, 2, 3, 4]], [[0, 1, 1, 1, 0]]])
-    lung, glass, solid = script("build").parenchyma_of(groups)
+    lung, glass, solid = script("opacity/build").parenchyma_of(groups)
     assert lung.tolist() == [[[0, 1, 1, 1, 1]], [[0, 1, 1, 1, 0]]]
     assert glass.tolist() == [[[0, -1, 1, 1, -1]], [[0, 0, 0, 0, 0]]]
     assert solid.tolist() == [[[0, 0, 0, 0, 1]], [[0, 0, 0, 0, 0]]]
@@ -44,7 +44,7 @@ def test_the_rules_at_the_borders_of_hu(script):
     def found(group, opacity_in_slice=True):
         # one more voxel beside them, so that the slice has an opacity
         groups = np.array([[group] * 6 + [4 if opacity_in_slice else 1]])
-        said = script("build").parenchyma_of(groups[None])[:, 0]
+        said = script("opacity/build").parenchyma_of(groups[None])[:, 0]
         values = phase3_labels(np.array([[*hu, 0]]), said)[0, :6]
         return [names[v] for v in values.tolist()]
 

@@ -29,7 +29,7 @@ def groups(folder):
 def test_class_ids_and_group_ids_are_those_published(study, groups, script):
     assert [c.value for c in study.classes] == list(range(11))
     assert [c.value for c in groups.classes] == list(range(5))
-    place = script("build").groups_of(study)
+    place = script("opacity/build").groups_of(study)
     assert {c.value: groups.names.index(place[c.name]) for c in study.classes} == PUBLISHED
     # the first five groups of labels.yaml share the classes out between them
     members = np.array([study.members(g.name) for g in study.groups[:5]])

@@ -1,59 +1,49 @@
-"""The phases one after the other, a step each, as the lane gives them to the command line."""
+"""What the lane types: every phase with its overlays, sites left out, and the study's sizes without any of ours."""
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 
 import pytest
-import yaml
 
-from probseg.cli import main
-from probseg.data.synthetic import default_raters, generate, write
+from probseg.io.strict_yaml import read_yaml
 
-STEP = ("--trainer.max_steps=1", "--trainer.limit_val_batches=1")
+SITES = ("a", "b")
 
 
 @pytest.fixture(scope="module")
-def lane(script, folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        yield script("lane")
-    sys.modules.pop("measure", None)
+def lane(script):
+    return script("opacity/lane")
 
 
 @pytest.fixture(scope="module")
-def work(script, tmp_path_factory):
-    """Four patients of two sites, and the data sets made of them."""
-    root = tmp_path_factory.mktemp("work")
-    write(generate(4, 2, raters=default_raters(2), shape=(3, 32, 32)), root / "ct", with_truth=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for kind in ("groups", "lungs", "phase3"):
-            patch.setattr(sys, "argv", ["build.py", kind, str(root / "ct"), str(root / "data" / kind)])
-            script("build").main()
-    return root
+def steps(lane):
+    return {step.name: step for step in lane.steps_of(SITES)}
 
 
-@pytest.mark.journey
-def test_each_phase_starts_from_the_one_before(work, lane, monkeypatch, capsys):
-    monkeypatch.chdir(work)
-    sites = ("north", "south")
-    steps = {s.name: s for s in lane.steps_of(sites)}
-    # as many classes and layers as phase 2, which so need not be trained here
-    instead = {"phase3": ["--model.init_args.warm_start=runs/phase1_unet"]}
-    said = {}
-    for name in ("phase1_lungs", "phase1_unet", "phase3"):
-        assert main([*lane.fit_words(steps[name], sites, False), *STEP, *instead.get(name, [])]) == 0
-        out = capsys.readouterr()
-        said[name] = out.out + out.err
-    # the head for other classes starts anew, and nothing else does
-    assert "2 of the 100 weights" in said["phase1_unet"] and "outc.conv.weight" in said["phase1_unet"]
-    assert "W_WARM_START" not in said["phase1_lungs"] + said["phase3"]
-    config = yaml.safe_load((work / "runs" / "phase3" / "config.yaml").read_text(encoding="utf-8"))
-    assert config["data"]["root"].endswith("data/phase3")
+def test_every_setting_of_the_folder_has_its_step(lane, steps, folder):
+    used = {name for step in steps.values() for name in step.configs}
+    has = {p.stem for p in folder.glob("*.yaml") if isinstance(read_yaml(p).get("model"), dict)}
+    assert used == has
+    words = [word for step in steps.values() for word in lane.fit_words(step, SITES, False)]
+    assert all(Path(word).is_file() for word in words if word.endswith(".yaml"))
 
 
-def test_the_small_overlays_are_left_out_of_the_study_s_sizes(lane):
-    (step, *_) = [s for s in lane.steps_of(("a", "b")) if s.name == "without_b"]
-    full, small = (" ".join(lane.fit_words(step, ("a", "b"), kind)) for kind in (True, False))
-    assert "small" not in full and small.count("/small/") == 3
-    assert "--data.sites=[a]" in full and "leave_one_out.yaml" in full
+def test_a_run_comes_after_the_one_that_it_starts_from(lane, steps, folder):
+    order = list(steps)
+    for name, step in steps.items():
+        for config in step.configs:
+            settings = read_yaml(folder / f"{config}.yaml")["model"]["init_args"]
+            start = settings.get("warm_start") or settings.get("member", {}).get("init_args", {}).get("warm_start")
+            assert start is None or order.index(start.removeprefix("runs/")) < order.index(name)
+
+
+def test_the_site_that_is_left_out_is_not_among_those_of_the_training(lane, steps):
+    words = lane.fit_words(steps["without_b"], SITES, False)
+    assert "--data.sites=[a]" in words
+    assert not any(w.startswith("--data.sites") for w in lane.fit_words(steps["all_sites"], SITES, False))
+
+
+def test_the_studys_sizes_have_no_overlay_of_ours(lane, steps):
+    full, small = (" ".join(lane.fit_words(steps["without_b"], SITES, full)) for full in (True, False))
+    assert "small" not in full and "leave_one_out.yaml" in full and small.count("/small/") == 3

@@ -19,7 +19,7 @@ def labels(folder):
 
 @pytest.fixture(scope="module")
 def measure(script):
-    return script("measure")
+    return script("opacity/measure")
 
 
 def test_confusion_counts_leaf_classes_where_both_looked(measure):

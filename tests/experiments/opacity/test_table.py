@@ -55,7 +55,10 @@ def work(tmp_path_factory):
         (run / "training.json").write_text(json.dumps({"steps": 7, "seed": 0, "threads": 1, "train_seconds": 2.5}))
     adapted = [("deterministic", "opacity_iou", 0.375, 0.3, 0.4, 3, "", "")]
     write_csv(root / "runs" / "adapt_in_8_bits" / "results.csv", RESULTS, adapted)
-    rows = [("probseg fit -c /some/where/experiments/opacity/data.yaml --out=runs/all_sites", "1.5", "2.0")]
+    rows = [
+        ("command", "processor_s", "wall_s"),
+        ("probseg fit -c /some/where/experiments/opacity/data.yaml --out=runs/all_sites", "1.5", "2.0"),
+    ]
     with (root / "times.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return root
@@ -63,7 +66,7 @@ def work(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(script):
-    return script("table")
+    return script("opacity/table")
 
 
 @pytest.fixture(scope="module")
