@@ -185,8 +185,12 @@ def warm_start(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     if not isinstance(checkpoint.get("probseg"), dict):
         given = _placed(model, given)
     fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-    if not fitting:
-        raise ProbsegError("E_CLASS_MISMATCH", "warm_start names a checkpoint of which no weight fits this model")
+    if not any(value.ndim > 1 for value in fitting.values()):  # counters and biases fit a model of any widths
+        raise ProbsegError(
+            "E_CLASS_MISMATCH",
+            f"none of the {len(given)} weights of warm_start fits this model; give it a checkpoint of the same network "
+            "and widths",
+        )
     strange = [name for name in given if name not in fitting]
     if strange:
         more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""

@@ -80,15 +80,24 @@ def test_a_network_of_monai_with_a_latent_variable(tmp_path: Path, experiments: 
     assert model(torch.rand(1, 1, 32, 32), Draws(3)).logits.shape == (1, 3, 1, 2, 32, 32)
 
 
-def test_training_starts_from_a_published_checkpoint_of_the_study(tmp_path: Path, experiments: Path, capsys):
+# The five levels of the published U-Net, with few channels.
+NARROW = {
+    "class_path": "probseg.networks.L3UNet",
+    "init_args": {"num_classes": 2, "channels": [3, 4, 5, 6, 6], "window_hu": [-1000.0, 50.0]},
+}
+
+
+def narrow(*channels: int) -> L3UNet:
+    """With the study's five groups; of the widths of ``NARROW`` unless given."""
     torch.manual_seed(0)
-    study = L3UNet(1, 5, (3, 4, 5))
-    torch.save({"model": study.state_dict(), "opt": {}}, tmp_path / "l3net.pth")
-    network = {
-        "class_path": "probseg.networks.L3UNet",
-        "init_args": {"num_classes": 2, "channels": [3, 4, 5], "window_hu": [-1000.0, 50.0]},
-    }
-    config = family(tmp_path / "l3.yaml", "Deterministic", network)
+    return L3UNet(1, 5, channels or tuple(NARROW["init_args"]["channels"]))
+
+
+def test_training_starts_from_a_published_checkpoint_of_the_study(tmp_path: Path, experiments: Path, capsys):
+    study = narrow()
+    moments = torch.optim.Adam(study.parameters()).state_dict()
+    torch.save({"model": study.state_dict(), "optimizer": moments, "loss": 0.5}, tmp_path / "l3net.pth")
+    config = family(tmp_path / "l3.yaml", "Deterministic", NARROW)
     run = tmp_path / "run"
     words = (
         f"--model.init_args.warm_start={tmp_path / 'l3net.pth'}",
@@ -97,7 +106,23 @@ def test_training_starts_from_a_published_checkpoint_of_the_study(tmp_path: Path
     )
     assert fit(experiments, config, run, *words) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: W_WARM_START: 2 of the 72 weights")
+    assert line.startswith("warning: W_WARM_START: 2 of the 128 weights")
     trained = load_model(run).network.state_dict()
     assert all(torch.equal(v, trained[k]) for k, v in study.state_dict().items() if v.ndim == 4 and "outc" not in k)
     assert json.loads((run / "training.json").read_text())["warm_start"].endswith("l3net.pth")
+
+
+def test_another_layout_than_that_of_the_study_is_refused_in_one_line(tmp_path: Path, experiments: Path, capsys):
+    """Of other widths, of which counters and biases would fit; under other names; elsewhere in the file."""
+    config = family(tmp_path / "l3.yaml", "Deterministic", NARROW)
+    weights = narrow().state_dict()
+    for content, refusal in (
+        ({"model": narrow(7, 8, 9, 10, 10).state_dict()}, "E_CLASS_MISMATCH: none of the 128 weights"),
+        ({"model": {f"encoder.{k}": v for k, v in enumerate(weights.values())}}, "E_CLASS_MISMATCH: none of the 128"),
+        ({"weights": weights, "optimizer": {}}, "E_CORRUPT_CHECKPOINT: "),
+    ):
+        torch.save(content, tmp_path / "start.ckpt")
+        words = (f"--model.init_args.warm_start={tmp_path / 'start.ckpt'}",)
+        assert fit(experiments, config, tmp_path / "run", *words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {refusal}") and not (tmp_path / "run").exists()
