@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     labels = opacity_labels()
     meaning = {0: "background", 1: "ground_glass", 2: "consolidation"}
     values = MaskValues(labels, meaning, args.classes, args.index_grid)
-    stack = read_stack(files["longciu_img"])
+    stack = read_stack(files["longciu_img"], args.index_grid)
     if kind_of(stack.images, f"'{files['longciu_img']}'") != HU:
         raise ProbsegError("E_NOT_HU", f"'{files['longciu_img']}' holds grey values, but LongCIU is in HU; look at it")
     lines, splits = _splits(args, len(stack.images))

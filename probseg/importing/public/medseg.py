@@ -99,7 +99,7 @@ def _run_slices(args: argparse.Namespace, image: Path, mask: Path) -> int:
     check_output(args.out, args.overwrite)
     labels = _labels(lungs=False)
     values = MaskValues(labels, _MEANING, args.classes, args.index_grid)
-    stack = read_stack(image)
+    stack = read_stack(image, args.index_grid)
     kind = kind_of(stack.images, f"'{image}'")
     low, high = args.window or WINDOWS[kind]
     info = DatasetInfo(args.name, 2, labels, (float(low), float(high)), False, _NOTE + _UNKNOWN)

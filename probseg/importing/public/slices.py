@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from probseg import io
 from probseg.case import Geometry
 from probseg.errors import ProbsegError
+from probseg.io import nifti
 
 __all__ = ["Stack", "read_stack"]
 
@@ -41,15 +42,27 @@ class Stack:
         return Geometry(self.geometry.shape[1:], None)
 
 
-def read_stack(path: Path) -> Stack:
+def read_stack(path: Path, index_grid: bool = False) -> Stack:
     """Read a stack; slices count along the third axis of the file.
+
+    A slice's number is its place in the file, as lists of splits have it, whichever way the header says is up.
+
+    Args:
+        path: NIfTI.
+        index_grid: take a file without orientation as it lies, with rows towards posterior and columns towards left.
 
     Raises:
         ProbsegError: the codes of `probseg.io.read_image`; E_BAD_AFFINE where another axis runs from feet to head.
-
-    A slice's number is its place in the file, as lists of splits have it, whichever way the header says is up.
     """
-    image, geometry, stored = io.read_image(path)
+    try:
+        image, geometry, stored = io.read_image(path)
+    except ProbsegError as error:
+        if error.code != "E_NO_ORIENTATION":
+            raise
+        if not index_grid:
+            raise ProbsegError(error.code, f"{error.message}, or add --index-grid to take it as it lies") from error
+        image = nifti.read_voxels(path)
+        geometry = stored = Geometry(image.shape, (1.0, 1.0, 1.0))
     upwards = np.asarray(stored.direction)[2]
     if int(np.abs(upwards).argmax()) != 0:
         raise ProbsegError(

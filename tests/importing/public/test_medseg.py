@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -53,6 +54,20 @@ def test_slices_in_grey_values_get_their_window(folder, layout, said, tmp_path):
     assert open_dataset(tmp_path / "d").info.window == (0.0, 255.0)
     assert said(*words, "--overwrite", "--window", 10, 200)[0] == 0
     assert open_dataset(tmp_path / "d").info.window == (10.0, 200.0)
+
+
+def test_slices_without_orientation_are_taken_as_they_lie_where_asked_for(folder, layout, said, refused, tmp_path):
+    for name in ("tr_im", "tr_mask"):
+        image = nib.load(folder / f"{name}.nii.gz")
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+        nib.save(image, folder / f"{name}.nii.gz")
+    words = ("import", "medseg", folder, "--part", "slices", "--out", tmp_path / "d")
+    assert "add --index-grid to take it as it lies" in refused("E_NO_ORIENTATION", *words)
+    assert said(*words, "--index-grid")[0] == 0
+    case = next(iter(open_dataset(tmp_path / "d")))
+    assert_array_equal(case.image, layout.hu(1)[0] + np.float32(0.25))
+    assert_array_equal(case.masks["radiologist"], layout.mask(1, 2, 3)[0])
 
 
 def test_volumes(folder, layout, said, tmp_path):
