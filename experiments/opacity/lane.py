@@ -45,9 +45,8 @@ def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
     yield Step("phase1_lungs", ("phase1_lungs",), "unet", "data/lungs")
     yield Step("phase1_unet", ("phase1_unet",), "unet")
     yield Step("phase2_soft", ("phase2_soft",), "unet")
-    yield Step("all_sites", ("phase2_soft", "leave_one_out"), "unet", short=True)
     for site in sites:
-        yield Step(f"without_{site}", ("phase2_soft", "leave_one_out"), "unet", left_out=site, short=True)
+        yield Step(f"without_{site}", ("phase1_unet",), "unet", left_out=site)
     yield Step("phase1_pspnet", ("phase1_pspnet",), "pspnet")
     yield Step("phase3", ("phase3",), "unet", "data/phase3")
     yield Step("stochastic_segmentation", ("stochastic_segmentation",), "unet", readings=True, short=True)
@@ -58,8 +57,11 @@ def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
 
 def fit_words(step: Step, sites: tuple[str, ...], full: bool) -> list[str]:
     """The training as a command."""
-    files = ["trainer", "data", *step.configs] + ([] if full else ["small/trainer", f"small/{step.small}"])
-    files += ["small/short"] if step.short and not full else []
+    files = ["trainer", "data", *step.configs]
+    if not full:
+        files += ["small/trainer", f"small/{step.small}"]
+        files += [] if step.name == "phase1_lungs" else ["small/patches"]
+        files += ["small/short"] if step.short else []
     words = ["fit"] + [word for name in files for word in ("-c", str(HERE / f"{name}.yaml"))]
     words += [f"--data.root={step.data}", f"--out={RUNS / step.name}"]
     if step.left_out:
@@ -82,7 +84,8 @@ def train_and_measure(step: Step, sites: tuple[str, ...], full: bool) -> None:
         ["predict", str(run), step.data, "--split", "test", *site, *draws, "--batch-size", "12", "--out", predictions],
         TIMES,
     )
-    do(["evaluate", predictions, step.data, *site, "--out", evaluation, "--overwrite"], TIMES)
+    if not step.left_out:  # of a site alone, opacity.json has all that is shown
+        do(["evaluate", predictions, step.data, "--out", evaluation, "--overwrite"], TIMES)
     measure(Path(predictions), Path(step.data), run / "opacity.json")
 
 

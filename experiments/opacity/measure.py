@@ -1,4 +1,4 @@
-"""What the study reports beside ``probseg evaluate``: confusion of groups, well-aerated lung, how far raters agree.
+"""What the study reports beside ``probseg evaluate``: confusion of groups, well-aerated lung, agreement of raters.
 
 python experiments/opacity/measure.py runs/phase2_soft/predictions data/groups runs/phase2_soft/opacity.json
 """
@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from probseg.analysis.known import mean_of_known
+from probseg.analysis.overlap import iou
+from probseg.analysis.volume_structures import VolumeStructures
 from probseg.analysis.volumes import lung_parts, structure_voxels
 from probseg.case import Case
 from probseg.io.atomic import write_text
@@ -65,10 +68,12 @@ def measure_case(case: Case, mode: NDArray, aerated: float, labels: LabelSet) ->
     raters = sum((confusion(masks[i], masks[j], rated[i] & rated[j], classes) for i, j in pairs), np.zeros_like(model))
     nats, agreed, voxels = entropy_of_raters(masks, rated, labels)
     drawn = [aerated_percent(m, r, labels) for m, r in zip(masks, rated, strict=True)]
+    overlap = iou(VolumeStructures.of(labels).headline_overlap(mode, masks, rated))
     return {
         "case_id": case.case_id,
         "patient_id": case.patient_id,
         "site": case.site,
+        "opacity_iou": _plain(mean_of_known(overlap)),
         "aerated": {"model": _plain(aerated), **dict(zip(case.masks, map(_plain, drawn), strict=True))},
         "confusion": {"model": np.asarray(model).tolist(), "raters": raters.tolist()},
         "raters": {"nats": nats, "agreed": agreed, "voxels": voxels},

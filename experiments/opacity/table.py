@@ -31,11 +31,10 @@ HERE = Path(__file__).parent
 Row = dict[str, Any]
 
 FAMILIES = ("stochastic_segmentation", "monte_carlo_dropout", "ensemble", "probabilistic_unet")
-MODELS = ("phase1_unet", "phase1_pspnet", "all_sites", "phase2_soft", *FAMILIES)
+MODELS = ("phase1_unet", "phase1_pspnet", "phase2_soft", *FAMILIES)
 WHAT = {
     "phase1_unet": "phase 1, U-Net, hard labels, from the lungs",
     "phase1_pspnet": "phase 1, PSPNet, hard labels, from nothing",
-    "all_sites": "soft labels straight from the lungs",
     "phase2_soft": "phase 2, soft labels, from phase 1",
     "stochastic_segmentation": "stochastic segmentation network, from phase 2",
     "monte_carlo_dropout": "Monte Carlo dropout, from phase 2",
@@ -196,22 +195,26 @@ def confusion_table(study: Row, key: str) -> Iterator[str]:
 
 def leave_one_out(work: Path, sites: Sequence[str]) -> Iterator[str]:
     """The same test patients by a model that was trained at their site and by one that was not."""
-    seen = {row["case_id"]: row for row in read_rows(work / "runs" / "all_sites" / "evaluation" / "cases.csv")}
+    seen = {case["case_id"]: case for case in study_of(work / "runs" / "phase1_unet").get("cases", [])}
     yield "| left out | patients | opacity IoU, site unseen | site seen | unseen less seen |"
     yield "|---" * 5 + "|"
     every: list[tuple[float, float, str]] = []
     for site in sites:
-        own = read_rows(work / "runs" / f"without_{site}" / "evaluation" / "cases.csv")
+        cases = study_of(work / "runs" / f"without_{site}").get("cases", [])
         part = [
-            (float(r["opacity_iou"] or "nan"), float(seen[r["case_id"]]["opacity_iou"] or "nan"), r["patient_id"])
-            for r in own
-            if r["case_id"] in seen
+            (_known(case["opacity_iou"]), _known(seen[case["case_id"]]["opacity_iou"]), case["patient_id"])
+            for case in cases
+            if case["case_id"] in seen
         ]
         every += part
         if part:
             yield _left_out(site, part)
     if every:
         yield _left_out("all of them", every)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _left_out(name: str, part: Sequence[tuple[float, float, str]]) -> str:
@@ -293,7 +296,7 @@ def trainings(work: Path, runs: Sequence[str]) -> Iterator[str]:
 def page(work: Path, rows: list[Row], sites: Sequence[str]) -> Iterator[str]:
     runs = work / "runs"
     have = [name for name in MODELS if study_of(runs / name)]
-    study = study_of(runs / "all_sites")
+    study = study_of(runs / "phase1_unet")
     agreed, sentence = rater_sentence(study) if study else ("-", "")
     yield "# The opacity study on synthetic CT\n"
     yield "Written by table.py; 95 % bootstrap intervals over patients. What it can and cannot say: README.md.\n"

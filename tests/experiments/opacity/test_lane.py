@@ -41,9 +41,10 @@ def test_a_run_comes_after_the_one_that_it_starts_from(lane, steps, folder):
 def test_the_site_that_is_left_out_is_not_among_those_of_the_training(lane, steps):
     words = lane.fit_words(steps["without_b"], SITES, False)
     assert "--data.sites=[a]" in words
-    assert not any(w.startswith("--data.sites") for w in lane.fit_words(steps["all_sites"], SITES, False))
+    assert not any(w.startswith("--data.sites") for w in lane.fit_words(steps["phase1_unet"], SITES, False))
 
 
 def test_the_studys_sizes_have_no_overlay_of_ours(lane, steps):
     full, small = (" ".join(lane.fit_words(steps["without_b"], SITES, full)) for full in (True, False))
-    assert "small" not in full and "leave_one_out.yaml" in full and small.count("/small/") == 3
+    assert "/small/" not in full and "phase1_unet.yaml" in full and small.count("/small/") == 3
+    assert lane.fit_words(steps["phase1_lungs"], SITES, False).count(str(lane.HERE / "small/patches.yaml")) == 0

@@ -57,4 +57,6 @@ def test_a_case(measure, labels):
     assert model[1].tolist() == [0, 2, 1, 0, 0] and model[2].tolist() == [0, 0, 3, 0, 0]
     assert np.array_equal(raters, raters.T) and raters.sum() == 6
     assert found["aerated"] == {"model": 40.0, "a": pytest.approx(66.6667), "b": pytest.approx(33.3333)}
+    # the model has two voxels of opacity, of which a drew one and b both
+    assert found["opacity_iou"] == pytest.approx(0.75)
     assert found["raters"]["voxels"] == 2 and found["raters"]["agreed"] == 1
