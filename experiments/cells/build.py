@@ -82,7 +82,7 @@ def main() -> None:
         folder = arguments.out / f"fold-{fold}"
         folder.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
-        np.savez(buffer, split=np.array([split[case] for case in arrays["case"].tolist()]), **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, split=np.array([split[case] for case in arrays["case"].tolist()]), **arrays)
         write_bytes(folder / "cells.npz", buffer.getvalue())
         write_text(folder / "dataset.yaml", DATASET.format(fold=fold, folds=FOLDS))
         counts = {name: list(split.values()).count(name) for name in ("train", "validation", "test")}

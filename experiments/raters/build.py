@@ -74,7 +74,7 @@ def write(arrays: Arrays, out: Path, description: str) -> None:
     """The folder of a dataset, whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
+    np.savez(buffer, **arrays)
     write_bytes(out / "readings.npz", buffer.getvalue())
     write_text(out / "dataset.yaml", description)
 
