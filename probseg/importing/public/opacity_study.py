@@ -44,6 +44,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="what the rules leave open is unknown, as in the study (default: what was ruled out is kept)",
     )
+    parser.add_argument(
+        "--validation",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="of the studies of Train, chosen by the hash of their names, to validate with (default: 0.2, the study's)",
+    )
     add_options(parser, "opacity-phase3", "-1000 350, the study's")
 
 
@@ -58,14 +65,17 @@ def run(args: argparse.Namespace) -> int:
 
     if args.vesselness is not None and not 0 <= args.vesselness <= 1:
         raise ProbsegError("E_USAGE", f"--vesselness must lie between 0 and 1, but is {args.vesselness:g}")
+    if not 0 <= args.validation < 1:
+        raise ProbsegError("E_USAGE", f"--validation must be a share from 0 to less than 1, but is {args.validation:g}")
     check_output(args.out, args.overwrite)
     studies = find_studies(args.sources)
+    held = _held(studies, args.validation)
     low, high = args.window or (-1000.0, 350.0)
     note = _NOTE if args.no_negatives else _NOTE + _KEPT
     info = DatasetInfo(args.name, 2, LABELS, (float(low), float(high)), False, note)
     counts: Counter[str] = Counter()
-    folder = write_dataset(args.out, info, _cases(args, studies, counts), args.overwrite)
-    print(f"{len(studies)} files, {counts['series']} series")
+    folder = write_dataset(args.out, info, _cases(args, studies, held, counts), args.overwrite)
+    print(f"{len(studies)} files, {counts['series']} series; {len(held)} of the files to train with validate")
     for part in _PARTS:
         said = ", ".join(f"{counts[f'{part} {value}']} voxels {word}" for value, word in _SAID.items())
         print(f"Parenchyma, {part}: {said}")
@@ -76,7 +86,21 @@ def run(args: argparse.Namespace) -> int:
     return tell(folder)
 
 
-def _cases(args: argparse.Namespace, studies: list[Path], counts: Counter[str]) -> Iterator[SourceCase]:
+def _held(studies: list[Path], share: float) -> frozenset[Path]:
+    """The studies of Train that validate, at least one of several; by hash, so that more studies move few."""
+    from probseg.importing.public.study_file import read_study
+    from probseg.io.dicom.order import short_uid
+
+    training = [p for p in studies if {series.split for series in read_study(p)} == {"train"}]
+    training.sort(key=lambda p: (short_uid(p.stem), p.stem))
+    return frozenset(training[: max(1, round(share * len(training)))] if share and len(training) > 1 else ())
+
+
+def _cases(
+    args: argparse.Namespace, studies: list[Path], held: frozenset[Path], counts: Counter[str]
+) -> Iterator[SourceCase]:
+    from dataclasses import replace
+
     from probseg.importing.public.study_file import read_study
     from probseg.io.dicom.order import short_uid
     from probseg.progress import followed
@@ -85,6 +109,8 @@ def _cases(args: argparse.Namespace, studies: list[Path], counts: Counter[str]) 
         patient = short_uid(path.stem)
         for series in read_study(path, args.vesselness is not None):
             counts["series"] += 1
+            if path in held:
+                series = replace(series, split="validation")
             yield from _slices(args, series, f"{patient}-{short_uid(series.name)}", patient, counts)
 
 

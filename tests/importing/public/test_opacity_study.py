@@ -58,7 +58,7 @@ def folder(tmp_path):
 def test_slices_have_the_labels_of_the_rules(folder, said, tmp_path):
     status, out, err = said("import", "opacity-study", folder, "--out", tmp_path / "d")
     assert (status, err) == (0, [])
-    assert out[0] == "2 files, 2 series"
+    assert out[0] == "2 files, 2 series; 0 of the files to train with validate"
     drawn, left = 5 * 24 * 32, 5 * (1280 - 24 * 32)
     assert out[1] == f"Parenchyma, lung: {drawn} voxels drawn (1), {left} voxels ruled out (0), 0 voxels not said (-1)"
     assert out[4].startswith("labels: ") and "voxels lung_without_consolidation" in out[4]
@@ -102,6 +102,23 @@ def test_the_studys_own_reading(folder, said, tmp_path):
         assert_array_equal(LABELS.decode(case.masks["reader"]), expected)
 
 
+def test_a_share_of_the_studies_to_train_with_validates(said, tmp_path):
+    """Whole studies, of Train alone, and the same whichever others are imported."""
+    for k in range(6):
+        write(tmp_path / "h" / f"9.{k}.hdf5", "Test" if k == 0 else "Train", CT=series(k)[0])
+
+    def splits(*words):
+        assert said("import", "opacity-study", tmp_path / "h", "--out", tmp_path / "d", "--overwrite", *words)[0] == 0
+        return {r.patient_id: r.split for r in open_dataset(tmp_path / "d").records}
+
+    order = sorted(short_uid(f"9.{k}") for k in range(1, 6))
+    found = splits()
+    assert [p for p, split in found.items() if split == "validation"] == order[:1]
+    assert found[short_uid("9.0")] == "test"
+    assert {p for p, split in splits("--validation", "0.6").items() if split == "validation"} == set(order[:3])
+    assert set(splits("--validation", "0").values()) == {"train", "test"}
+
+
 @pytest.mark.parametrize(
     ("code", "words", "changed"),
     [
@@ -132,6 +149,7 @@ def test_what_is_no_such_file_is_one_line(refused, tmp_path, monkeypatch):
     write(tmp_path / "b" / "again" / "b.hdf5")
     refused("E_DUPLICATE_CASE", "import", "opacity-study", tmp_path / "b", *words)
     refused("E_USAGE", "import", "opacity-study", tmp_path / "b", *words, "--vesselness", "2")
+    refused("E_USAGE", "import", "opacity-study", tmp_path / "b", *words, "--validation", "1")
     monkeypatch.setitem(sys.modules, "h5py", None)
     line = refused("E_MISSING_EXTRA", "import", "opacity-study", tmp_path / "a.hdf5", *words)
     assert "pip install 'probseg[hdf5]'" in line
