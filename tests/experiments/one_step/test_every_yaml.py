@@ -29,6 +29,8 @@ ELSEWHERE = {
     "training/test_rater_journeys.py": ("synthetic/rater_conditioned", "synthetic/rater_confusion"),
     "training/test_calibrating.py": ("synthetic/deterministic",),
     "docs/test_volumes_with_intervals.py": ("synthetic/probabilistic_unet",),
+    "experiments/test_cells.py": ("cells/majority", "cells/rater_conditioned", "cells/rater_confusion"),
+    "experiments/test_raters.py": ("raters/soft_labels", "raters/stochastic_segmentation"),
 }
 
 
