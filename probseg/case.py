@@ -131,6 +131,8 @@ def reorient(array: NDArray, geometry: Geometry, goal: Matrix) -> tuple[NDArray,
     if geometry.dimensions == 2 or geometry.spacing is None:
         return array, geometry
     order, flips = _axes_towards(geometry.direction, goal)
+    if array.ndim > 3 and order == [0, 1, 2] and not any(flips):
+        return array, geometry  # as it lies in memory, be the further axes first there or last
     first = [geometry.shape[order[k]] - 1 if flips[k] else 0 for k in range(3)]
     index = np.zeros(4)
     index[3] = 1

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TextIO
 
 from probseg.errors import ProbsegError, ProbsegWarning, held_warnings
+from probseg.memory import use_large_pages
 
 __all__ = ["main"]
 
@@ -106,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 when all went well, 2 after an error, which stands on stderr as one line.
     """
+    use_large_pages()
     with warnings.catch_warnings():
         warnings.simplefilter("default", ProbsegWarning)
         warnings.showwarning = _show_warning

@@ -108,34 +108,46 @@ class SegmentationDistribution:
         """Normalised log-probabilities, the shape of ``logits``."""
         return torch.log_softmax(self.logits, dim=_CLASSES)
 
-    @cached_property
+    @property
     def probs(self) -> Tensor:
         """Probabilities of each draw, the shape of ``logits``."""
-        return self.log_probs.exp()
+        return self._each[0]
+
+    @cached_property
+    def _each(self) -> tuple[Tensor, Tensor]:
+        """Probabilities of each draw, and their entropies without the class axis.
+
+        With ``d = logits - max`` and ``s = sum exp d`` it is ``p = exp d / s`` and ``H = log s - sum p d``: one
+        exponential a logit and one logarithm a voxel. Below -200 an exponential is 0 in float32, and 0 log 0 is 0.
+        """
+        below = (self.logits - self.logits.amax(dim=_CLASSES, keepdim=True)).clamp(min=-200.0)
+        weights = below.exp()
+        total = weights.sum(dim=_CLASSES, keepdim=True)
+        probs = weights / total
+        return probs, (total.log() - (probs * below).sum(dim=_CLASSES, keepdim=True)).squeeze(_CLASSES)
 
     @cached_property
     def mean(self) -> Tensor:
         """``(batch, classes, *space)`` probabilities averaged over all draws."""
-        return self.probs.mean(dim=(0, 1))
+        return self.probs[0, 0] if self.num_draws == 1 else self.probs.mean(dim=(0, 1))
 
     @property
     def mode(self) -> Tensor:
         """``(batch, *space)`` the most probable class of the mean."""
         return largest(self.mean, 1).to(torch.int64)
 
-    @cached_property
+    @property
     def entropy(self) -> Tensor:
         """Total uncertainty, ``H[mean over both axes]``."""
-        return torch.special.entr(self.mean).sum(dim=1)
+        return self._entropies[0]
 
     @cached_property
     def _entropies(self) -> tuple[Tensor, Tensor, Tensor]:
-        total = self.entropy
+        """``H[mean]``, ``E_models H[mean over readings]``, ``E H[each]``; one tensor where they are the same."""
+        within = self._each[1].mean(dim=(0, 1))
         if self.num_draws == 1:
-            return total, total, total
-        # p log p costs a third of `torch.special.entr`, which takes the logarithm again; 0 log 0 is 0
-        lowest = torch.finfo(self.log_probs.dtype).min
-        within = -(self.probs * self.log_probs.clamp(min=lowest)).sum(dim=_CLASSES).mean(dim=(0, 1))
+            return within, within, within
+        total = torch.special.entr(self.mean).sum(dim=1)
         if self.num_readings == 1:
             return total, within, within
         per_model = total  # of one set of weights, and not almost so
@@ -187,11 +199,11 @@ class SegmentationDistribution:
 
 def largest(values: Tensor, dim: int) -> Tensor:
     """``values.argmax(dim)`` as uint8, a tie to the lower class; faster over an axis that is not the last."""
+    if values.shape[dim] == 1:
+        return torch.zeros_like(values.select(dim, 0), dtype=torch.uint8)
+    labels = (values.select(dim, 1) > values.select(dim, 0)).to(torch.uint8)
     best = values.select(dim, 0)
-    labels = torch.zeros_like(best, dtype=torch.uint8)
-    for c in range(1, values.shape[dim]):
-        value = values.select(dim, c)
-        labels = torch.where(value > best, c, labels)
-        if c < values.shape[dim] - 1:
-            best = torch.maximum(best, value)
+    for c in range(2, values.shape[dim]):
+        best = torch.maximum(best, values.select(dim, c - 1))
+        labels.masked_fill_(values.select(dim, c) > best, c)
     return labels

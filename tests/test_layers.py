@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "probseg"
 
 # From the ground up; a module imports from layers below its own, or from beside it in its own layer.
 LAYERS = (
-    {"errors", "family", "parallel", "progress"},
+    {"errors", "family", "memory", "parallel", "progress"},
     {"case", "labels"},
     {"records"},
     {"io", "zoo"},

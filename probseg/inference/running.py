@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytorch_lightning import Trainer
+from pytorch_lightning.accelerators import CPUAccelerator
 
 from probseg.inference.inputs import Scan
 from probseg.inference.predictor import ScanPredictor
@@ -16,6 +17,7 @@ from probseg.inference.shared_run import SharedRun
 from probseg.inference.summary import provenance
 from probseg.inference.turns import scan_loader
 from probseg.inference.writer import PredictionWriter, Requeue
+from probseg.memory import keep_freed_memory
 
 __all__ = ["predict_scans"]
 
@@ -51,6 +53,8 @@ def predict_scans(
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]  # set by Trainer's connector
     progress = ScanProgress(len(scans), run.progress, quiet=None if trainer.is_global_zero else True)
     predictor.progress = progress.slices
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        keep_freed_memory()  # one scan's maps and activations make room for the next one's
     try:
         with progress:
             trainer.predict(predictor, dataloaders=scan_loader(scans, run), return_predictions=False)

@@ -65,7 +65,7 @@ class ScanPrediction:
             self.labels,
             self.draw_expected,
             self.draw_counts,
-            np.bincount(self.mode.ravel(), minlength=self.labels.num_classes),
+            np.array([np.count_nonzero(self.mode == c) for c in range(self.labels.num_classes)]),
             self.case.geometry.voxel_volume_ml,
         )
 
@@ -196,10 +196,11 @@ class _Reduction:
     """Arrays of a whole scan, filled slab by slab."""
 
     def __init__(self, classes: int, space: tuple[int, ...], readings: int) -> None:
-        self.mean = np.empty((classes, *space), dtype=np.float32)
-        self.mode = np.empty(space, dtype=np.uint8)
-        self.maps = {name: np.empty(space, dtype=np.float32) for name in UNCERTAINTY_MAPS}
-        self.readings = np.empty((readings, *space), dtype=np.uint8)
+        # by torch, which asks for large pages where NumPy's take ten times as long to be touched first
+        self.mean = torch.empty((classes, *space)).numpy()
+        self.mode = torch.empty(space, dtype=torch.uint8).numpy()
+        self.maps = {name: torch.empty(space).numpy() for name in UNCERTAINTY_MAPS}
+        self.readings = torch.empty((readings, *space), dtype=torch.uint8).numpy()
         self.counts: NDArray[np.int64] | None = None
         self.expected: NDArray[np.float64] | None = None
 
@@ -226,13 +227,13 @@ class _Reduction:
         self.mode[part, rows] = maps.mode.numpy()
         for name in UNCERTAINTY_MAPS:
             self.maps[name][part, rows] = getattr(maps, name).numpy()
-        labels = distribution.readings().cpu().numpy()  # (draws, slices, rows, columns)
-        for k, reading in enumerate(labels):
-            self.counts[k] += np.bincount(reading.reshape(-1), minlength=self.counts.shape[1])
+        labels = distribution.readings()  # (draws, slices, rows, columns)
+        for c in range(self.counts.shape[1]):  # compares bytes; np.bincount would turn each into eight
+            self.counts[:, c] += (labels == c).flatten(1).sum(dim=1).cpu().numpy()
         self.expected += distribution.probs.flatten(4).sum(dim=4).flatten(0, 1).cpu().double().sum(dim=1).numpy()
         if kept := len(self.readings):
             chosen = [k * len(labels) // kept for k in range(kept)]
-            self.readings[:, part, rows] = labels[chosen]
+            self.readings[:, part, rows] = labels[chosen].cpu().numpy()
 
     def finish(self, case: Case, labels: LabelSet, precision: str) -> ScanPrediction:
         """The prediction, on the grid of the case."""

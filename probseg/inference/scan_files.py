@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from probseg.case import Case, Geometry
 from probseg.errors import warn
@@ -67,18 +68,17 @@ def write_scan(folder: Path, prediction: ScanPrediction, predictor: ScanPredicto
 def _write_nifti(folder: Path, prediction: ScanPrediction) -> None:
     geometry, stored = voxel_grid(prediction.case)
 
-    def write(name: str, array: NDArray) -> None:
+    def write(name: str) -> None:
         """``(*space)`` or ``(channels, *space)`` as ``name.nii.gz``, channels last."""
+        array = prediction.mean if name == "probability" else getattr(prediction, name)
+        array = prediction.labels.decode(array) if name in ("mode", "readings") else array
         channels = array.ndim > prediction.case.geometry.dimensions
         volume = array.reshape(*array.shape[:1], *geometry.shape) if channels else array.reshape(geometry.shape)
         nifti.write(folder / f"{name}.nii.gz", np.moveaxis(volume, 0, -1) if channels else volume, geometry, stored)
 
-    write("mode", prediction.labels.decode(prediction.mode))
-    write("probability", prediction.mean)
-    for name in UNCERTAINTY_MAPS:
-        write(name, getattr(prediction, name))
-    if len(prediction.readings):
-        write("readings", prediction.labels.decode(prediction.readings))
+    names = ["probability", *UNCERTAINTY_MAPS, "mode", *(["readings"] if len(prediction.readings) else [])]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # compression lets other threads run
+        list(pool.map(write, names))
 
 
 def voxel_grid(case: Case) -> tuple[Geometry, Geometry | None]:

@@ -44,6 +44,7 @@ class TrainingCLI(LightningCLI):
     run: Path
     start: Path | None = None  # the checkpoint that a training goes on from
     finished = False  # whether there is nothing left to train
+    _asked: str  # the command that is run
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run folder needs."""
@@ -256,6 +257,13 @@ class TrainingCLI(LightningCLI):
         checkpoint = load_trained(model, self.run, self._settings.ckpt_path, self._settings.calibration)
         predict_run(self.trainer, model, datamodule, self.run, checkpoint, self._settings.overwrite)
 
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Only the command that is run has its arguments: to describe those of all takes four times as long."""
+        if subcommand == self._asked:
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        self._subcommand_method_arguments[subcommand] = []
+        return self.init_parser(**kwargs)
+
     def _parse_ckpt_path(self) -> None:
         """Lightning would import the classes that a checkpoint names; the config alone says what a model is."""
 
@@ -263,7 +271,8 @@ class TrainingCLI(LightningCLI):
     def make(cls, args: Any = None) -> TrainingCLI:
         """The command line with probseg's settings; runs the subcommand."""
         quiet = {"exit_on_error": False, "allow_abbrev": False}  # --trainer.max_epoch is a typo, not max_epochs
-        return cls(
+        asked = args["subcommand"] if isinstance(args, dict) else (sys.argv[1:] if args is None else args)[0]
+        return type(cls.__name__, (cls,), {"_asked": asked})(
             SegmentationModule,
             MultiRaterData,
             subclass_mode_model=True,

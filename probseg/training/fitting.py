@@ -15,10 +15,10 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from probseg.errors import ProbsegError, warn
 from probseg.io.atomic import write_text
+from probseg.memory import keep_freed_memory
 from probseg.models import SegmentationModule
 from probseg.models.checkpoints import read_checkpoint
 from probseg.training.last_checkpoint import LastCheckpoint
-from probseg.training.memory import keep_freed_memory
 from probseg.training.stop_signals import TrainingStopped
 
 __all__ = ["LastValidation", "Record", "fit_one", "require_same_model", "tell_what_is_kept"]

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from probseg.training import memory
+from probseg import memory
 
 # Page faults of a loop that takes and frees 64 MiB, before and after.
 COUNT = """
 import resource, sys
-from probseg.training.memory import keep_freed_memory
+from probseg.memory import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
@@ -38,3 +38,12 @@ def test_a_user_who_set_the_allocator_has_decided(monkeypatch):
     monkeypatch.delenv("MALLOC_TOP_PAD_")
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
     assert not memory.keep_freed_memory()
+
+
+def test_large_pages_are_asked_for_unless_the_user_has_said(monkeypatch):
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    memory.use_large_pages()
+    assert memory.os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    memory.use_large_pages()
+    assert memory.os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
