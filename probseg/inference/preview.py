@@ -38,7 +38,7 @@ def shown_slice(prediction: ScanPrediction) -> int:
 
 
 def preview_figure(prediction: ScanPrediction, info: DatasetInfo) -> Figure:
-    """Image, mode, probability of foreground and the four uncertainties of `shown_slice`.
+    """Image, mode, probability of opacity or else of foreground, and the four uncertainties of `shown_slice`.
 
     Axial slices lie as radiologists hang them: front up, the patient's left on the right. The uncertainties share one
     scale in nats, from 0 to their largest value in this slice.
@@ -62,8 +62,11 @@ def preview_figure(prediction: ScanPrediction, info: DatasetInfo) -> Figure:
     axes[0, 2].set_axis_off()
     if shown:
         axes[0, 2].legend(handles=shown, loc="center left", frameon=False, fontsize=9, title="classes of the mode")
-    foreground = np.clip(1.0 - cut(prediction.mean)[0], 0.0, 1.0)
-    probability = _map(axes[0, 3], foreground, "probability of foreground", "cividis", 1.0, aspect)
+    # where lungs are classes too, what is not background says little
+    wanted = "opacity" if "opacity" in prediction.labels.structures else "foreground"
+    members = prediction.labels.members(wanted) if wanted == "opacity" else np.arange(prediction.mean.shape[0]) > 0
+    inside = np.clip(cut(prediction.mean)[members].sum(axis=0), 0.0, 1.0)
+    probability = _map(axes[0, 3], inside, f"probability of {wanted}", "cividis", 1.0, aspect)
     figure.colorbar(probability, cax=axes[0, 4])
     top = max(float(cut(prediction.entropy).max()), 1e-6)
     for place, name in zip(axes[1], UNCERTAINTY_MAPS, strict=False):

@@ -26,6 +26,7 @@ from probseg.report.sections.case_table import case_table_view, worst_first
 from probseg.report.sections.cases import case_views, worst_views
 from probseg.report.sections.ceiling import ceiling_sentences, ceiling_views, place_rows
 from probseg.report.sections.data import dataset_views
+from probseg.report.sections.predicted_volumes import predicted_volumes
 from probseg.report.sections.previews import previews
 from probseg.report.sections.risk import MAP_FIGURES, risk_pictures, risk_views
 from probseg.report.sections.summary import summarise
@@ -208,6 +209,7 @@ def _study_context(inputs: Inputs, ordered: Sequence[RunResult], titles: dict[st
         "risks": risk_views(inputs.evaluations, titles),
         "risk_maps": [heading for _, heading in MAP_FIGURES],
         "volume_pictures": volume_pictures(inputs, titles),
+        "predicted_volumes": predicted_volumes(inputs.predictions),
         "volumes": volume_views(inputs.evaluations, titles),
         "volume_columns": [heading for _, heading, _ in VOLUME_COLUMNS],
         "shares": shares_of(inputs.predictions),

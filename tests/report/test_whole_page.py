@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import gzip
 import hashlib
 import itertools
@@ -122,6 +123,10 @@ def test_predictions_alone_show_what_they_are_and_ask_for_the_dataset(
     shown = [a for a in page.named("img") if a.get("class") == "preview"]
     assert len(shown) == 2 and "case case-0000 as predicted" in shown[0]["alt"]
     assert "give the dataset as well" in page.text and "Of the entropy of the 3 scans in predictions" in page.text
+    assert "What the model predicts, and how sure it is" in page.text
+    with (study["predictions"] / "volumes.csv").open(newline="", encoding="utf-8") as file:
+        first = next(csv.DictReader(file))
+    assert f"{float(first['mean_ml']):.1f}" in page.text and "As predicted in predictions" in page.text
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ class Shares:
     def sentence(self) -> str:
         """In words."""
         parts = [f"{figure_text(100 * share, 0)} % {name}" for name, share in self.shares]
-        return f"Of the entropy of the {self.scans} scans in {self.name}, {', '.join(parts)}."
+        scans = "scan" if self.scans == 1 else f"{self.scans} scans"
+        return f"Of the entropy of the {scans} in {self.name}, {', '.join(parts)}."
 
 
 def shares_of(predictions: Sequence[StoredPredictions]) -> list[Shares]:
