@@ -64,8 +64,8 @@ class Geco(LatentBound):
         reconstruction, kl = evidence.reconstruction, evidence.mean_kl.sum()
         rated = evidence.weight.sum()  # share of images that anybody rated; the others ask for nothing
         excess = reconstruction - self.tolerance * rated
-        if self.training and bool(rated > 0):
-            self._move(excess.detach() / rated)
+        if self.training:
+            self._move(excess.detach(), rated)
         multiplier = self.multiplier.clone()  # what the backward pass keeps must not move with the next batch
         return {
             "loss": kl + multiplier * excess,
@@ -76,11 +76,14 @@ class Geco(LatentBound):
         }
 
     @torch.no_grad()
-    def _move(self, excess: Tensor) -> None:
+    def _move(self, excess: Tensor, rated: Tensor) -> None:
+        """By the mean over processes of which anybody rated an image; all take part, or the others would wait."""
+        some = rated > 0
+        found = torch.stack([torch.where(some, excess / rated, 0), some]).float()
         if distributed.is_available() and distributed.is_initialized():
-            excess = excess.clone()
-            distributed.all_reduce(excess)
-            excess /= distributed.get_world_size()
-        self.constraint.lerp_(excess.to(self.constraint), 1 - self.smoothing)
+            distributed.all_reduce(found)
+        if found[1] == 0:
+            return
+        self.constraint.lerp_((found[0] / found[1]).to(self.constraint), 1 - self.smoothing)
         share = (self.constraint / self.tolerance).clamp(-1, 1)
         self.multiplier.mul_((self.speed * share).exp()).clamp_(*self.bounds)

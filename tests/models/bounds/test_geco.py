@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from probseg.errors import ProbsegError
 from probseg.models.bounds import Evidence, Geco
@@ -40,8 +43,7 @@ def test_the_multiplier_rises_until_the_constraint_holds_and_stays_within_bounds
 
 def test_it_moves_in_training_only_and_not_for_images_that_nobody_rated():
     bound = Geco(tolerance=1.0)
-    nobody = Evidence(*(torch.zeros(3) if n == "weight" else v for n, v in vars(EVIDENCE).items()))
-    assert bound(nobody)["loss"].item() == 0
+    assert bound(NOBODY)["loss"].item() == 0
     bound.eval()(evidence(50.0))
     assert (bound.multiplier.item(), bound.constraint.item()) == (1, 0)
 
@@ -63,6 +65,35 @@ def test_a_restart_goes_on_as_if_nothing_had_happened():
     got = [first(evidence(c))["loss"].item() for c in costs[:3]]
     second.load_state_dict(first.state_dict())
     assert got + [second(evidence(c))["loss"].item() for c in costs[3:]] == expected
+
+
+NOBODY = Evidence(*(torch.zeros(3) if n == "weight" else v for n, v in vars(EVIDENCE).items()))
+
+
+def process(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    bound = Geco(tolerance=10.0, smoothing=0.0, speed=0.1)
+    steps = [
+        (evidence(12.0), evidence(16.0)),  # 2 and 6 above the tolerance
+        (evidence(13.0), NOBODY),  # one process has no image that anybody rated, and still takes part
+        (NOBODY, NOBODY),
+    ]
+    seen = []
+    for pair in steps:
+        bound(pair[rank])
+        seen.append((bound.constraint.item(), bound.multiplier.item()))
+    torch.save(seen, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_processes_move_by_what_all_of_them_saw(tmp_path: Path) -> None:
+    mp.spawn(process, (str(tmp_path),), nprocs=2)
+    constraints, multipliers = [4.0, 3.0, 3.0], [math.exp(0.04), math.exp(0.07), math.exp(0.07)]
+    for rank in range(2):
+        seen = torch.load(tmp_path / f"{rank}.pt")
+        assert [c for c, _ in seen] == pytest.approx(constraints)
+        assert [m for _, m in seen] == pytest.approx(multipliers)
 
 
 @pytest.mark.parametrize(
