@@ -1,7 +1,8 @@
-"""Write results.md and results.csv from tested runs: ``python table.py runs runs-16 [FOLDER]``.
+"""Write results.md and results.csv: ``python table.py [WORK] [TARGET]``, WORK being where README.md's commands ran.
 
-``runs`` holds a folder a family tested with 100 readings, ``runs-16`` the same tested with 16, from which HM-IoU comes.
-No figure is typed by hand.
+WORK holds ``runs`` (a folder a family, tested with 100 readings), ``runs-16`` (the same tested with 16, from which
+HM-IoU comes) and any ``runs-N-minutes`` of other training times. Without WORK the tables come from ``records`` beside
+this file. No figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -9,14 +10,28 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from processor_time import processor_seconds
 
 from probseg.io.atomic import write_text
 from probseg.io.tables import write_csv
-from probseg.models.checkpoints import read_checkpoint
 from probseg.report import load_run
-from probseg.report.leaderboard import ordered_by, to_markdown
+from probseg.report.leaderboard import figures_table, ordered_by, to_markdown
+from probseg.report.markdown import figure_cell, markdown_table
 from probseg.report.results import RunResult, titles_of
+
+HERE = Path(__file__).parent
+NOTHING = "\N{EN DASH}"
+
+
+def tested_runs(folder: Path) -> list[RunResult]:
+    """Every tested run of a folder."""
+    return [load_run(path.parent) for path in sorted(folder.glob("*/results.csv"))]
 
 
 def with_matching(run: RunResult, sixteen: Path) -> RunResult:
@@ -27,54 +42,52 @@ def with_matching(run: RunResult, sixteen: Path) -> RunResult:
     return dataclasses.replace(run, figures=figures | ({"hm_iou": others["hm_iou"]} if others else {}))
 
 
-def processor_minutes(run: Path) -> float:
-    """What `CpuBudget` counted, over all members of an ensemble."""
-    members = sorted((run / "members").glob("*")) if (run / "members").is_dir() else [run]
-    seconds = 0.0
-    for member in members:
-        callbacks = read_checkpoint(member / "checkpoints" / "last.ckpt")["callbacks"]
-        seconds += next(state["cpu_seconds"] for name, state in callbacks.items() if name.startswith("CpuBudget"))
-    return seconds / 60
+def training_of(run: RunResult) -> dict[str, Any]:
+    """How a run was trained."""
+    return dict(json.loads((run.folder / "training.json").read_text(encoding="utf-8")))
 
 
-def provenance(runs: list[RunResult]) -> str:
+def minutes_of(run: RunResult, digits: int) -> str:
+    """Processor minutes of a training; a dash where it had no budget, as where nothing was trained."""
+    seconds = processor_seconds(run.folder)
+    return NOTHING if seconds is None else f"{seconds / 60:.{digits}f}"
+
+
+def warm_start_of(run: RunResult) -> str:
+    """The name of the run that the weights came from, which is given as its folder or as its checkpoint."""
+    given = training_of(run).get("warm_start")
+    path = Path(str(given))
+    return "none" if not given else path.parent.parent.name if path.suffix == ".ckpt" else path.name
+
+
+def provenance(runs: Sequence[RunResult]) -> str:
     """A table of how each family was trained, from its own run folder."""
-    lines = ["| family | processor minutes | steps | seed | warm start |", "|---|---|---|---|---|"]
+    rows = []
     for run in runs:
-        record = json.loads((run.folder / "training.json").read_text(encoding="utf-8"))
-        warm = Path(str(record["warm_start"])).parts[-3] if record.get("warm_start") else "none"
-        title, minutes = titles_of(runs)[str(run.folder)], processor_minutes(run.folder)
-        lines.append(f"| {title} | {minutes:.1f} | {record['steps']} | {record['seed']} | {warm} |")
-    return "\n".join(lines) + "\n"
+        title, training = titles_of(runs)[str(run.folder)], training_of(run)
+        rows.append((title, minutes_of(run, 1), str(training["steps"]), str(training["seed"]), warm_start_of(run)))
+    return markdown_table(("family", "processor minutes", "steps", "seed", "warm start"), rows)
 
 
-def curve(runs: list[RunResult]) -> str:
+def curve(runs: Sequence[RunResult]) -> str:
     """GED against training time: each row is a training of its own whose schedule ended there."""
-    lines = ["| family | processor minutes | steps | GED (V) | GED (U) | floor |", "|---|---|---|---|---|---|"]
-    rows = sorted(((r.title, processor_minutes(r.folder), r) for r in runs), key=lambda row: row[:2])
-    for title, minutes, run in rows:
-        steps = json.loads((run.folder / "training.json").read_text(encoding="utf-8"))["steps"]
-        v, u, floor = (run.figure(name) for name in ("ged_v", "ged_u", "ged_floor"))
-        between = f"{v.value:.3f} [{v.low:.3f}, {v.high:.3f}]"
-        lines.append(f"| {title} | {minutes:.0f} | {steps} | {between} | {u.value:.3f} | {floor.value:.3f} |")
-    return "\n".join(lines) + "\n"
+    rows = []
+    for run in sorted(runs, key=lambda run: (run.title, processor_seconds(run.folder) or 0.0)):
+        u, floor = (figure_cell(dataclasses.replace(run.figure(m), low=float("nan"))) for m in ("ged_u", "ged_floor"))
+        steps = str(training_of(run)["steps"])
+        rows.append((run.title, minutes_of(run, 0), steps, figure_cell(run.figure("ged_v")), u, floor))
+    return markdown_table(("family", "processor minutes", "steps", "GED (V)", "GED (U)", "Floor"), rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, help="folder of run folders tested with 100 readings")
-    parser.add_argument("sixteen", type=Path, help="the same tested with 16 readings")
-    parser.add_argument("target", type=Path, nargs="?", default=Path(__file__).parent)
-    parser.add_argument(
-        "--other-times", type=Path, nargs="+", default=[], help="folders of shorter or longer trainings"
-    )
+    parser.add_argument("work", type=Path, nargs="?", default=HERE / "records")
+    parser.add_argument("target", type=Path, nargs="?", default=HERE)
     arguments = parser.parse_args()
-    folders = sorted(p for p in arguments.runs.iterdir() if (p / "results.csv").is_file())
-    runs = ordered_by([with_matching(load_run(p), arguments.sixteen) for p in folders], "ged_v")
-    rows = [
-        (run.folder.name, name, f.value, f.low, f.high, f.n) for run in runs for name, f in sorted(run.figures.items())
-    ]
-    write_csv(arguments.target / "results.csv", ("family", "metric", "value", "low", "high", "n"), rows)
+    work, target = arguments.work, arguments.target
+    runs = ordered_by([with_matching(run, work / "runs-16") for run in tested_runs(work / "runs")], "ged_v")
+    figures = figures_table(runs)
+    write_csv(target / "results.csv", figures.columns, figures.rows)
     summary = runs[0].summary
     text = (
         "# Results\n\nWritten by `table.py`; how it was run stands in [README.md](README.md). "
@@ -82,13 +95,15 @@ def main() -> None:
         f"95 % intervals over patients from {summary['bootstrap']} bootstraps.\n\n"
         f"{to_markdown(runs)}\n{provenance(runs)}"
     )
-    others = [load_run(p) for f in arguments.other_times for p in sorted(f.iterdir()) if (p / "results.csv").is_file()]
+    others = [run for folder in sorted(work.glob("runs-*-minutes")) for run in tested_runs(folder)]
+    families = {run.family for run in others}
     if others:
-        text += f"\n## GED against training time\n\n{curve([*runs, *others])}"
-    notes = arguments.target / "notes.md"
+        curves = [run for run in runs if run.family in families] + others
+        text += f"\n## GED against training time\n\n{curve(curves)}"
+    notes = HERE / "notes.md"
     if notes.is_file():
         text += "\n" + notes.read_text(encoding="utf-8")
-    write_text(arguments.target / "results.md", text)
+    write_text(target / "results.md", text)
     print(to_markdown(runs), end="")
 
 
