@@ -60,7 +60,6 @@ def fit_words(step: Step, sites: tuple[str, ...], full: bool) -> list[str]:
     files = ["trainer", "data", *step.configs]
     if not full:
         files += ["small/trainer", f"small/{step.small}"]
-        files += [] if step.name == "phase1_lungs" else ["small/patches"]
         files += ["small/short"] if step.short else []
     words = ["fit"] + [word for name in files for word in ("-c", str(HERE / f"{name}.yaml"))]
     words += [f"--data.root={step.data}", f"--out={RUNS / step.name}"]
