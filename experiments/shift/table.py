@@ -1,6 +1,6 @@
-"""Write results.csv and results.md: ``python table.py WORK``, the folder in which README.md's commands were run.
+"""Write results.csv and results.md: ``python table.py [WORK] [TARGET]``, WORK being where README.md's commands ran.
 
-No figure is typed by hand.
+Without WORK the tables come from ``records`` beside this file. No figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from probseg.adaptation import AdaptationNote
+from probseg.analysis.bootstrap import Interval
 from probseg.analysis.paired import paired_difference
 from probseg.io.atomic import write_text
 from probseg.io.tables import write_csv
+from probseg.report.markdown import figure_cell, markdown_table
+from probseg.report.table import DASH
 
 HERE = Path(__file__).parent
 EXPERIMENTS = {"lidc": ("sharp", "blurred"), "synthetic": ("north", "south")}
@@ -51,17 +53,16 @@ def rows_of(experiment: str, run: Path) -> Iterator[dict[str, Any]]:
                 }
 
 
-def differences(folder: Path, runs: list[Path], site: str) -> Iterator[str]:
-    """Lines of Markdown: each run less the source, case by case, with the interval over patients."""
+def differences(folder: Path, runs: list[Path], site: str) -> str:
+    """A table: each run less the source, case by case, with the interval over patients."""
     source = cases_of(folder / "source", site)
     shown = [name for name in FIGURES if name != "ece" and name in source[0]]  # ECE is of all cases together
-    yield "| run | " + " | ".join(TITLES[name] for name in shown) + " |"
-    yield "|---" * (len(shown) + 1) + "|"
+    rows = []
     for run in runs:
         if run.name != "source":
             own = {row["case_id"]: row for row in cases_of(run, site)}
-            cells = [difference(source, own, name) for name in shown]
-            yield f"| {run.name} | " + " | ".join(cells) + " |"
+            rows.append([run.name, *(difference(source, own, name) for name in shown)])
+    return markdown_table(["run", *(TITLES[name] for name in shown)], rows)
 
 
 def cases_of(run: Path, site: str) -> list[dict[str, str]]:
@@ -74,29 +75,26 @@ def difference(source: list[dict[str, str]], own: Mapping[str, Mapping[str, str]
     """Own less the source's; bold where the interval excludes 0."""
     pairs = [(float(own[row["case_id"]][name] or "nan"), float(row[name] or "nan")) for row in source]
     found = paired_difference(*zip(*pairs, strict=True), [row["patient_id"] for row in source]).interval
-    text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+    return figure_cell(found, signed=True)
 
 
 def cell(row: Mapping[str, Any] | None) -> str:
     """A figure with its ends."""
-    if row is None or not row["value"] or not math.isfinite(float(row["value"])):
-        return "-"
-    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    ends = [float("nan" if row is None else row[name] or "nan") for name in ("value", "low", "high")]
+    return figure_cell(Interval(*ends, 0))
 
 
-def table_of(rows: list[dict[str, Any]], site: str) -> Iterator[str]:
-    """Lines of Markdown: a run a line, a figure a column."""
+def table_of(rows: list[dict[str, Any]], site: str) -> str:
+    """A run a line, a figure a column."""
     found = {(row["run"], row["metric"]): row for row in rows if row["site"] == site}
     shown = [name for name in FIGURES if any(metric == name for _, metric in found)]
-    yield "| run | patients | " + " | ".join(TITLES[name] for name in shown) + " |"
-    yield "|---" * (len(shown) + 2) + "|"
+    lines = []
     for run in ORDER:
         own = [row for row in rows if row["run"] == run]
         if own:
-            cells = [cell(found.get((run, name))) for name in shown]
-            yield f"| {run} | {own[0]['patients'] or '-'} | " + " | ".join(cells) + " |"
+            patients = str(own[0]["patients"] or DASH)
+            lines.append([run, patients, *(cell(found.get((run, name))) for name in shown)])
+    return markdown_table(["run", "patients", *(TITLES[name] for name in shown)], lines)
 
 
 def done_of(run: Path) -> str:
@@ -117,10 +115,9 @@ def section(work: Path, experiment: str, runs: list[Path], rows: list[dict[str, 
     for site, what in ((far, "the new site"), (near, "the site of the training")):
         n = next((row["n"] for row in rows if row["site"] == site), 0)
         yield f"### {site}, {what} (n = {n})\n"
-        yield from table_of(rows, site)
-        yield "\nLess `source`, on the same cases; bold where the interval excludes 0:\n"
-        yield from differences(folder, runs, site)
-        yield ""
+        yield table_of(rows, site)
+        yield "Less `source`, on the same cases; bold where the interval excludes 0:\n"
+        yield differences(folder, runs, site)
     yield "What the methods said of their work:\n"
     for run in ORDER:
         if AdaptationNote.read(folder / run):
@@ -131,38 +128,33 @@ def section(work: Path, experiment: str, runs: list[Path], rows: list[dict[str, 
         with doubt.open(newline="", encoding="utf-8") as file:
             found = list(csv.DictReader(file))
         yield f"### Which doubt tells {far} from {near}\n"
-        columns = list(found[0])
-        yield "| " + " | ".join(columns) + " |"
-        yield "|---" * len(columns) + "|"
-        for row in found:
-            yield "| " + " | ".join(_short(row[name]) for name in columns) + " |"
-        yield ""
+        yield markdown_table(list(found[0]), [[_short(text) for text in row.values()] for row in found])
 
 
 def _short(text: str) -> str:
     try:
         value = float(text)
     except ValueError:
-        return text or "-"
+        return text or DASH
     return text if value.is_integer() else f"{value:.3f}"
 
 
-def times(work: Path) -> Iterator[str]:
+def times(work: Path) -> str:
     """Every command with its processor time."""
-    total = 0.0
+    total, rows = 0.0, []
     for experiment in EXPERIMENTS:
         path = work / f"runs-{experiment}" / "times.csv"
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 for command, processor, wall in csv.reader(file):
                     total += float(processor)
-                    yield f"| {experiment} | `{command}` | {processor} | {wall} |"
-    yield f"| | all | {total:.1f} | |"
+                    rows.append((experiment, f"`{command}`", processor, wall))
+    return markdown_table(("experiment", "command", "processor", "wall"), [*rows, ("", "all", f"{total:.1f}", "")])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("work", type=Path, nargs="?", default=HERE / "records")
     parser.add_argument("target", type=Path, nargs="?", default=HERE)
     arguments = parser.parse_args()
     everything: list[dict[str, Any]] = []
@@ -179,8 +171,7 @@ def main() -> None:
         if rows:
             lines += section(arguments.work, experiment, runs, rows)
         everything += rows
-    lines += ["## Processor time, s", "", "| experiment | command | processor | wall |", "|---|---|---|---|"]
-    lines += [*times(arguments.work), ""]
+    lines += ["## Processor time, s", "", times(arguments.work)]
     write_text(arguments.target / "results.md", "\n".join(lines))
     write_csv(arguments.target / "results.csv", list(everything[0]), [list(row.values()) for row in everything])
 
