@@ -8,14 +8,13 @@ beside it stands that of the known distribution against the same masks, which is
 - ``union``: foreground of any rater or of the prediction, grown by 5 mm. Lungs are foreground here.
 - ``opacity``: the same of opacities only, where raters differ.
 
-Writes results.csv and results.md into FOLDER.
+Writes calibration.csv and calibration.json into the run folder; table.py makes the page of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -37,9 +36,6 @@ from probseg.manifest import open_dataset
 from probseg.models import SegmentationModule, load_model
 from probseg.progress import followed
 from probseg.records import Dataset
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lidc"))
-from table import processor_minutes  # of the other benchmark
 
 BINS = 15
 REGIONS = ("union", "opacity")
@@ -141,42 +137,20 @@ def rows_of(region: str, voxels: Voxels, labels: LabelSet) -> Iterator[tuple[obj
             yield family, "ace", region, against, name, float(gap), None, None, n
 
 
-def markdown(rows: list[tuple[object, ...]]) -> str:
-    """The means over classes, and the classes beside one another."""
-    lines = ["| region | probabilities of | against | classwise ACE | 95 % over patients |", "|---|---|---|---|---|"]
-    for family, _, region, against, name, value, low, high, _ in rows:
-        if name == "mean":
-            lines.append(f"| {region} | {family} | {against} | {value:.4f} | {low:.4f} to {high:.4f} |")
-    return "\n".join(lines) + "\n"
-
-
-def summary(arguments: argparse.Namespace, patients: int, rows: list[tuple[object, ...]]) -> str:
-    """The page of results: how it was trained, the means, and what notes.md says of them."""
-    training = json.loads((arguments.run / "training.json").read_text(encoding="utf-8"))
-    minutes = processor_minutes(arguments.run)
-    notes = arguments.folder / "notes.md"
-    return (
-        "# Whether class probabilities match the raters' known distribution\n\n"
-        f"Written by `calibration.py`: {patients} test patients, {arguments.draws} draws, {BINS} bins of equal mass. "
-        f"Trained for {minutes:.1f} processor minutes, {training['steps']} steps, seed {training['seed']}.\n\n"
-        f"{markdown(rows)}" + ("\n" + notes.read_text(encoding="utf-8") if notes.is_file() else "")
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder of probseg fit")
     parser.add_argument("dataset", type=Path, help="of probseg import synthetic")
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent)
     parser.add_argument("--draws", type=int, default=64)
     arguments = parser.parse_args()
     model = load_model(arguments.run)
     dataset = open_dataset(arguments.dataset).select(splits=["test"])
     voxels = collected(model, dataset, Draws(arguments.draws))
     rows = [row for region in REGIONS for row in rows_of(region, voxels[region], dataset.info.labels)]
-    write_csv(arguments.folder / "results.csv", COLUMNS, rows)
-    write_text(arguments.folder / "results.md", summary(arguments, len(dataset), rows))
-    print(markdown(rows), end="")
+    write_csv(arguments.run / "calibration.csv", COLUMNS, rows)
+    about = {"patients": len(dataset), "draws": arguments.draws, "bins": BINS}
+    write_text(arguments.run / "calibration.json", json.dumps(about) + "\n")
+    print(f"wrote {arguments.run / 'calibration.csv'}")
 
 
 if __name__ == "__main__":
