@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
-
-from probseg.io.strict_yaml import read_yaml
 
 MODEL = """
 model:
@@ -51,19 +47,16 @@ CONFIGS = {
 def test_each_case_of_a_config(tmp_path, expect, code, text):
     path = tmp_path / "config.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    start = time.monotonic()
     expect(path, code)
-    assert time.monotonic() - start < 20
     assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
 
 
 def test_the_configs_of_this_repository(repository, expect):
-    found = sorted((repository / "experiments").rglob("*.yaml"))
-    # the others describe a sweep and the models that come with the package
-    parts = ("model", "trainer", "data")
-    configs = [p for p in found if any(isinstance(read_yaml(p).get(part), dict) for part in parts)]
-    paths = [p for p in configs if "ensemble" not in p.name]
-    assert len(paths) >= 28
+    """Those of one experiment; tests/experiments/one_step trains all of them for a step."""
+    experiments = repository / "experiments"
+    paths = [experiments / "trainer.yaml", *sorted((experiments / "lidc_sample").glob("*.yaml"))]
+    paths = [p for p in paths if "ensemble" not in p.name]
+    assert len(paths) >= 8
     for path in paths:
         expect(path, "ok")
 
