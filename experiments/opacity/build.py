@@ -90,18 +90,21 @@ def of_phase3(dataset: Dataset) -> tuple[DatasetInfo, Callable[[Case, str], NDAr
 
 
 def eight_bit(dataset: Dataset, site: str, shades: tuple[float, float], out: Path, overwrite: bool) -> Path:
-    """One site in 256 shades; the window of the new data set is 0..255, as nobody knows HU there."""
+    """One site in 256 shades, spread over the window of the data set: what a model sees of shade s is s / 255.
+
+    Nobody knows HU there, so the window is all that a user has to put the shades into.
+    """
     low, high = shades
+    first, last = dataset.info.window
     values = np.asarray(dataset.info.labels.values)
 
-    def grey(hu: NDArray) -> NDArray[np.uint8]:
-        return np.rint(255 * np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1)).astype(np.uint8)
+    def spread(hu: NDArray) -> NDArray[np.int16]:
+        grey = np.rint(255 * np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1))
+        return np.rint(first + grey * (last - first) / 255).astype(np.int16)
 
-    def same(case: Case, rater: str) -> NDArray:
-        return values[case.masks[rater]]
-
-    info = replace(dataset.info, name=out.name, window=(0.0, 255.0))
-    return write_dataset(out, info, relabelled(dataset.select(sites=[site]), same, grey), overwrite)
+    info = replace(dataset.info, name=out.name)
+    new = relabelled(dataset.select(sites=[site]), coarsened_labels(values), spread)
+    return write_dataset(out, info, new, overwrite)
 
 
 KINDS = {"groups": of_groups, "lungs": of_lungs, "phase3": of_phase3}
