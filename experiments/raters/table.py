@@ -131,17 +131,31 @@ def values(everything: Everything) -> Iterator[Row]:
 
 
 def differences(everything: Everything) -> Iterator[tuple[Row, str]]:
-    """Between designs of one target and between targets on one design, on the same cases; with what they are of."""
+    """Between designs of one target and between targets on one design, on the same cases; with what they are of.
+
+    Two seeds of the same design come last: how far apart chance alone, that of the cases included, puts them.
+    """
     pairs = [((a, target), (b, target), what) for target in TARGETS for a, b, what in PAIRS]
     pairs += [((design, a), (design, b), "the same readings") for design in DESIGNS for a, b in RIVALS]
     for first, second, what in pairs:
         if first in everything and second in everything:
             a, b = everything[first], everything[second]
+            shared = [seed for seed in a.seeds if seed in b.seeds]  # a seed is a choice of cases, too
+            if not shared:
+                continue
+            rows = [[x.seeds.index(seed) for seed in shared] for x in (a, b)]
             design = name_of(first[0]) + ("" if first[0] == second[0] else f" less {name_of(second[0])}")
             target = first[1] + ("" if first[1] == second[1] else f" less {second[1]}")
             for name in COMPARED:
-                found = paired_difference(a.figures[name], b.figures[name], a.patients, SAMPLES)
-                yield (design, target, name, found.interval, min(len(a.seeds), len(b.seeds))), what
+                pair = (a.figures[name][rows[0]], b.figures[name][rows[1]])
+                found = paired_difference(*pair, a.patients, SAMPLES)
+                yield (design, target, name, found.interval, len(shared)), what
+    for (chosen, target), own in everything.items():
+        for k in range(1, len(own.seeds)):
+            design = f"{name_of(chosen)}, seed {own.seeds[k]} less {own.seeds[0]}"
+            for name in COMPARED:
+                found = paired_difference(own.figures[name][k], own.figures[name][0], own.patients, SAMPLES)
+                yield (design, target, name, found.interval, 1), "the same design, another seed"
 
 
 def table(rows: list[Row], columns: Mapping[str, str], signed: bool) -> Iterator[str]:

@@ -131,6 +131,8 @@ def test_tables_by_hand(script: Callable[[str], ModuleType], tmp_path: Path, mon
     ece = rows["60 x 4", "soft_labels", "ece"]
     assert [float(ece[end]) for end in ("value", "low", "high")] == pytest.approx([0.1, -0.1, 0.3])
     gap = rows["120 x 2 less 60 x 4", "soft_labels", "ged_v"]
-    assert float(gap["value"]) == pytest.approx(0.4) and gap["n"] == "6"
+    assert float(gap["value"]) == pytest.approx(0.5) and gap["n"] == "6"  # of the seed that both have
+    chance = rows["60 x 4, seed 1 less 0", "soft_labels", "nll"]
+    assert float(chance["value"]) == pytest.approx(0.2) and chance["seeds"] == "1"
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert "6 test cases of 6 patients" in text and "| soft_labels | 120 x 2 less 60 x 4 | 1 | **+0.400" in text
+    assert "6 test cases of 6 patients" in text and "| soft_labels | 120 x 2 less 60 x 4 | 1 | **+0.500" in text
