@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from probseg.analysis import pairwise_dice
 from probseg.fusion import majority, staple_labels
+from probseg.io.tables import write_csv
 from probseg.records import Dataset
 
-__all__ = ["FUSED", "MODELS", "Readings", "person", "read_folds", "read_raters", "rows_of"]
+__all__ = ["FUSED", "MODELS", "Readings", "person", "read_folds", "read_readers", "rows_of", "write_raters"]
 
 Floats = NDArray[np.float64]
 FUSED = ("STAPLE", "MAJORITY")
+COLUMNS = ("case_id", "reader", "rater", "dice", "reader_pixels")
 MODELS = ("majority", "rater_conditioned", "staple", "rater_confusion", "stochastic_segmentation")
 
 
@@ -78,12 +80,11 @@ class Readings:
         return np.asarray(logs[rater] - np.mean([logs[r] for r in self.raters if r != rater], axis=0))
 
 
-def read_raters(dataset: Dataset) -> Readings:
+def rater_rows(dataset: Dataset) -> Iterator[tuple[str, str, str, float, float]]:
     """The raters in the place of readers, and beside them `FUSED`, two masks made of all of them.
 
     A rater is not compared with itself, and a fused mask has the rater that it is compared with among its sources.
     """
-    rows = []
     for case in dataset:
         masks, rated = case.stacked()
         fused = [staple_labels(masks, rated, 2), majority(masks, rated, 2)[0]]
@@ -93,19 +94,24 @@ def read_raters(dataset: Dataset) -> Readings:
         for k, reader in enumerate(names):
             for j, rater in enumerate(case.masks):
                 if k != j:
-                    rows.append((case.case_id, reader, rater, float(dice[k, j]), float((drawn[k] == 1).sum())))
-    return Readings.of(rows)
+                    yield case.case_id, reader, rater, float(dice[k, j]), float((drawn[k] == 1).sum())
+
+
+def write_raters(dataset: Dataset, path: Path) -> None:
+    """Every rater and fused mask against every rater as a table, like the ``readers.csv`` of a model."""
+    write_csv(path, COLUMNS, rater_rows(dataset))
+
+
+def read_readers(paths: Iterable[Path]) -> Readings:
+    """What `write_raters` or ``score.py`` wrote, of one file or of several that have other images each."""
+    return Readings.of(
+        (row["case_id"], row["reader"], row["rater"], float(row["dice"] or math.nan), float(row["reader_pixels"]))
+        for path in paths
+        for row in rows_of(path)
+    )
 
 
 def read_folds(folds: Iterable[Path], model: str) -> Readings | None:
     """A model's readers over all folds; None where not every fold has been scored."""
-    rows = []
-    for fold in folds:
-        path = fold / model / "readers.csv"
-        if not path.is_file():
-            return None
-        rows += [
-            (row["case_id"], row["reader"], row["rater"], float(row["dice"] or math.nan), float(row["reader_pixels"]))
-            for row in rows_of(path)
-        ]
-    return Readings.of(rows)
+    paths = [fold / model / "readers.csv" for fold in folds]
+    return read_readers(paths) if all(path.is_file() for path in paths) else None

@@ -12,9 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1]))
-from readings import MODELS
+from readings import MODELS, write_raters
 from score import score
 from timed import do
+
+from probseg.manifest import open_dataset
 
 HERE = Path(__file__).parent
 WARM = frozenset(MODELS) - {"majority", "staple"}
@@ -37,6 +39,8 @@ def main() -> None:
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
+    if not (work / "raters.csv").is_file():  # every fold has the images of all
+        write_raters(open_dataset(arguments.data / "fold-0"), work / "raters.csv")
     for name in arguments.models:
         for data in sorted(arguments.data.glob("fold-*")):
             run = work / data.name / name

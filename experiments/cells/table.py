@@ -1,7 +1,7 @@
-"""Write results.md and results.csv: ``python table.py DATA AGREEMENT RUNS [TARGET]``.
+"""Write results.md and results.csv: ``python table.py [WORK] [TARGET]``, WORK being where README.md's commands ran.
 
-DATA is what build.py made, AGREEMENT what ``probseg agreement DATA/fold-0`` wrote, RUNS where study.py worked. No
-figure is typed by hand.
+WORK holds ``runs``, where study.py worked, and ``agreement``, which ``probseg agreement`` wrote. Without WORK the
+tables come from ``records`` beside this file. No figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1]))
-from readings import MODELS, Readings, read_folds, read_raters, rows_of
+from readings import MODELS, Readings, read_folds, read_readers, rows_of
 from timed import times_of
 
 from probseg.analysis.bootstrap import Interval, bootstrap_mean
 from probseg.analysis.paired import paired_difference
 from probseg.io.atomic import write_text
 from probseg.io.tables import write_csv
-from probseg.manifest import open_dataset
+from probseg.report.markdown import figure_cell, markdown_table
 
 HERE = Path(__file__).parent
 Floats = NDArray[np.float64]
@@ -52,15 +52,6 @@ def mean(values: Floats, cases: tuple[str, ...]) -> Interval:
 def difference(a: Floats, b: Floats, cases: tuple[str, ...]) -> Interval:
     """Mean of a less b over the same images."""
     return paired_difference(a, b, cases, SAMPLES).interval
-
-
-def cell(found: Interval, signed: bool = False) -> str:
-    """A figure with its ends; a difference is bold where the interval excludes 0."""
-    if not math.isfinite(found.value):
-        return "-"
-    sign = "+" if signed else ""
-    text = f"{found.value:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
-    return f"**{text}**" if signed and (found.low > 0 or found.high < 0) else text
 
 
 def over_raters(each: Mapping[str, Floats]) -> Floats:
@@ -134,28 +125,28 @@ def distributions(name: str, folds: list[Path]) -> Iterator[Row]:
         yield name, figure, "test", mean(values, tuple(row["patient_id"] for row in rows))
 
 
-def grid(rows: list[Row], table: str, columns: Mapping[str, str], signed: tuple[str, ...] = ()) -> Iterator[str]:
-    """Lines of Markdown: whom a line, what a column."""
+def grid(rows: list[Row], table: str, columns: Mapping[str, str], signed: tuple[str, ...] = ()) -> str:
+    """Whom a line, what a column."""
     found = {(what, whom): figure for name, what, whom, figure in rows if name == table and what in columns}
-    yield "| | " + " | ".join(columns.values()) + " |"
-    yield "|---" * (len(columns) + 1) + "|"
     nothing = Interval(math.nan, math.nan, math.nan, 0)
-    for whom in dict.fromkeys(whom for _, whom in found):
-        yield f"| {whom} | " + " | ".join(cell(found.get((w, whom), nothing), w in signed) for w in columns) + " |"
+    lines = [
+        [whom, *(figure_cell(found.get((what, whom), nothing), signed=what in signed) for what in columns)]
+        for whom in dict.fromkeys(whom for _, whom in found)
+    ]
+    return markdown_table(["", *columns.values()], lines)
 
 
 def sections(rows: list[Row], tested: list[str]) -> Iterator[str]:
     """The page."""
     yield "## Rater cards\n"
     yield "Each against the eight other readings; the region of sensitivity and specificity is what any rater drew.\n"
-    yield from grid(rows, "cards", CARD)
-    yield "\n## Persons, tools and fusions\n"
+    yield grid(rows, "cards", CARD)
+    yield "## Persons, tools and fusions\n"
     yield "Dice, mean over the raters whose two tools both count, or over all nine for the fusions.\n"
-    yield "| | |\n|---|---|"
-    for table, what, _, found in rows:
-        if table == "persons":
-            yield f"| {what} | {cell(found, 'less' in what or 'log' in what)} |"
-    yield "\n## Does a model of a rater read like that rater?\n"
+    own = [(what, found) for table, what, _, found in rows if table == "persons"]
+    lines = [(what, figure_cell(found, signed="less" in what or "log" in what)) for what, found in own]
+    yield markdown_table(("", "Dice"), lines)
+    yield "## Does a model of a rater read like that rater?\n"
     yield "Dice with the rater of the line, on images that the model was not trained on.\n"
     for name in tested:
         yield f"### {name}\n"
@@ -164,48 +155,56 @@ def sections(rows: list[Row], tested: list[str]) -> Iterator[str]:
             columns = {"own": "model of this rater", "others": "models of other persons", **columns}
             columns |= {"own less other persons": "model of this rater less other persons"}
             columns |= {"own less others": "less models of others", "own less centre": f"less {CENTRE[name]}"}
-        yield from grid(rows, name, columns, tuple(w for w in columns if "less" in w))
-        yield ""
+        yield grid(rows, name, columns, tuple(w for w in columns if "less" in w))
     knowing = [name for name in tested if name in CENTRE]
     if knowing:
-        yield "## Habits: how generous a rater is\n"
-        yield "Log of the area over the geometric mean of the others', of the rater and of the model of the rater.\n"
-        human = {whom: figure for t, w, whom, figure in rows if t == "cards" and w == "volume_log_ratio"}
-        own = {(t, whom): figure for t, w, whom, figure in rows if w == "log area ratio"}
-        yield "| | rater | " + " | ".join(knowing) + " |\n|---" + "|---" * (len(knowing) + 1) + "|"
-        for whom, figure in human.items():
-            yield f"| {whom} | {cell(figure)} | " + " | ".join(cell(own[name, whom]) for name in knowing) + " |"
-        both = {t: figure.value for t, w, _, figure in rows if w == "correlation of log area ratios"}
-        yield "| correlation over raters | | " + " | ".join(f"{both[name]:.2f}" for name in knowing) + " |\n"
+        yield from generosity(rows, knowing)
     measured = [name for name in tested if any(t == name and whom == "test" for t, _, whom, _ in rows)]
     if measured:
         yield "## The distributions against all nine readings\n"
-        yield "| | " + " | ".join(FIGURES) + " |\n|---" + "|---" * len(FIGURES) + "|"
+        lines = []
         for name in measured:
             found = {w: figure for t, w, whom, figure in rows if t == name and whom == "test"}
-            yield f"| {name} | " + " | ".join(cell(found[f]) for f in FIGURES) + " |"
+            lines.append([name, *(figure_cell(found[f]) for f in FIGURES)])
+        yield markdown_table(["", *FIGURES], lines)
+
+
+def generosity(rows: list[Row], knowing: list[str]) -> Iterator[str]:
+    """How much each rater draws, beside the model of that rater."""
+    yield "## Habits: how generous a rater is\n"
+    yield "Log of the area over the geometric mean of the others', of the rater and of the model of the rater.\n"
+    human = {whom: figure for t, w, whom, figure in rows if t == "cards" and w == "volume_log_ratio"}
+    own = {(t, whom): figure for t, w, whom, figure in rows if w == "log area ratio"}
+    lines = [
+        [whom, figure_cell(figure), *(figure_cell(own[name, whom]) for name in knowing)]
+        for whom, figure in human.items()
+    ]
+    both = {t: figure for t, w, _, figure in rows if w == "correlation of log area ratios"}
+    lines.append(["correlation over raters", "", *(figure_cell(both[name], digits=2) for name in knowing)])
+    yield markdown_table(["", "rater", *knowing], lines)
 
 
 def provenance(work: Path) -> Iterator[str]:
     """Every command with its processor time; folders as README.md has them."""
-    yield "\n## Processor time, s\n\n| command | processor | wall |\n|---|---|---|"
-    rows = times_of(work / "times.csv")
-    for row in rows:
+    yield "## Processor time, s\n"
+    times = times_of(work / "times.csv")
+    rows = []
+    for row in times:
         command = re.sub(r"[^\s=]*(experiments/)", r"\1", row["command"])
-        yield f"| `{command}` | {row['processor_s']} | {row['wall_s']} |"
-    yield f"| all | {sum(float(row['processor_s']) for row in rows):.0f} | |"
+        rows.append((f"`{command}`", row["processor_s"], row["wall_s"]))
+    total = sum(float(row["processor_s"]) for row in times)
+    yield markdown_table(("command", "processor", "wall"), [*rows, ("all", f"{total:.0f}", "")])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("agreement", type=Path)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("work", type=Path, nargs="?", default=HERE / "records")
     parser.add_argument("target", type=Path, nargs="?", default=HERE)
     arguments = parser.parse_args()
-    human = read_raters(open_dataset(arguments.data / "fold-0"))
-    rows: list[Row] = [*cards(arguments.agreement), *persons(human)]
-    folds, tested = sorted(arguments.work.glob("fold-*")), []
+    runs: Path = arguments.work / "runs"
+    human = read_readers([runs / "raters.csv"])
+    rows: list[Row] = [*cards(arguments.work / "agreement"), *persons(human)]
+    folds, tested = sorted(runs.glob("fold-*")), []
     for name in MODELS:
         model = read_folds(folds, name)
         if model is not None and model.cases == human.cases:  # every image once, or the comparison is not paired
@@ -217,8 +216,8 @@ def main() -> None:
         f"Written by table.py; {len(human.cases)} images, {len(folds)} folds, mean [95 % BCa bootstrap interval over "
         "images]; differences are paired by image, bold where the interval excludes 0. See [README.md](README.md).\n",
     ]
-    text = "\n".join([*head, *sections(rows, tested), *provenance(arguments.work)])
-    write_text(arguments.target / "results.md", text + "\n")
+    text = "\n".join([*head, *sections(rows, tested), *provenance(runs)])
+    write_text(arguments.target / "results.md", text)
     columns = ("table", "figure", "rater", "value", "low", "high", "n")
     write_csv(
         arguments.target / "results.csv", columns, [(*r[:3], r[3].value, r[3].low, r[3].high, r[3].n) for r in rows]

@@ -1,6 +1,7 @@
-"""Write results.csv and results.md: ``python experiments/opacity/table.py WORK``, the folder in which lane.py ran.
+"""Write results.csv and results.md: ``python table.py [WORK] [TARGET]``, WORK being the folder in which lane.py ran.
 
-Everything comes from run folders; only the study's published figures are typed, with their source.
+Without WORK the tables come from ``records`` beside this file. Only the study's published figures are typed, with their
+source.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from timed import times_of
 
 from probseg.adaptation import AdaptationNote
+from probseg.analysis.bootstrap import Interval
 from probseg.analysis.paired import paired_difference
 from probseg.io.atomic import write_text
 from probseg.io.tables import write_csv
+from probseg.report.markdown import figure_cell, markdown_table
+from probseg.report.table import DASH
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
@@ -89,7 +93,7 @@ def find(rows: Sequence[Row], run: str, metric: str, structure: str = "", site: 
 def cell(row: Row | None) -> str:
     """A figure with its interval; a dash where there is none."""
     values = [math.nan if row is None or row[k] in ("", None) else float(row[k]) for k in ("value", "low", "high")]
-    return "-" if math.isnan(values[0]) else "{:.3f} [{:.3f}, {:.3f}]".format(*values)
+    return figure_cell(Interval(*values, 0))
 
 
 def study_of(run: Path) -> Row:
@@ -153,19 +157,19 @@ def aerated_rows(run: str, study: Row) -> list[Row]:
 # -- sections -------------------------------------------------------------------------------------------------------
 
 
-def model_table(rows: Sequence[Row], runs: Sequence[str], classes: Sequence[str]) -> Iterator[str]:
+def model_table(rows: Sequence[Row], runs: Sequence[str], classes: Sequence[str]) -> str:
     """Overlap as the study reports it."""
     heads = ["run", "opacity IoU", *(f"IoU {c.replace('_', ' ')}" for c in classes), "volume error", "its size"]
-    yield "| " + " | ".join(heads) + " |"
-    yield "|---" * len(heads) + "|"
+    lines = []
     for run in runs:
         cells = [cell(find(rows, run, "opacity_iou"))]
         cells += [cell(find(rows, run, "iou", c)) for c in classes]
         cells += [cell(find(rows, run, m)) for m in ("volume_error", "volume_error_size")]
-        yield f"| {WHAT.get(run, run)} | " + " | ".join(cells) + " |"
+        lines.append([WHAT.get(run, run), *cells])
+    return markdown_table(heads, lines)
 
 
-def distribution_table(rows: Sequence[Row], runs: Sequence[str]) -> Iterator[str]:
+def distribution_table(rows: Sequence[Row], runs: Sequence[str]) -> str:
     """Distance between distributions, calibration, and well-aerated lung."""
     names = {
         "ged_v": "GED (V)",
@@ -176,29 +180,26 @@ def distribution_table(rows: Sequence[Row], runs: Sequence[str]) -> Iterator[str
         "aerated_error": "its error, points",
         "aerated_error_size": "size of that",
     }
-    yield "| run | " + " | ".join(names.values()) + " |"
-    yield "|---" * (len(names) + 1) + "|"
-    for run in runs:
-        yield f"| {WHAT.get(run, run)} | " + " | ".join(cell(find(rows, run, m)) for m in names) + " |"
+    lines = [[WHAT.get(run, run), *(cell(find(rows, run, m)) for m in names)] for run in runs]
+    return markdown_table(["run", *names.values()], lines)
 
 
-def confusion_table(study: Row, key: str) -> Iterator[str]:
+def confusion_table(study: Row, key: str) -> str:
     """Rows: what a rater drew; columns: what the model, or another rater, called it, in percent of the row."""
-    classes = study["classes"]
+    classes = [c.replace("_", " ") for c in study["classes"]]
     total = np.sum([np.array(case["confusion"][key]) for case in study["cases"]], axis=0)
-    yield "| drawn | " + " | ".join(c.replace("_", " ") for c in classes) + " |"
-    yield "|---" * (len(classes) + 1) + "|"
+    lines = []
     for name, line in zip(classes, total, strict=True):
         share = 100 * line / line.sum() if line.sum() else np.full(len(line), math.nan)
-        yield f"| {name.replace('_', ' ')} | " + " | ".join("-" if s != s else f"{s:.1f}" for s in share) + " |"
+        lines.append([name, *(DASH if s != s else f"{s:.1f}" for s in share)])
+    return markdown_table(["drawn", *classes], lines)
 
 
-def leave_one_out(work: Path, sites: Sequence[str]) -> Iterator[str]:
+def leave_one_out(work: Path, sites: Sequence[str]) -> str:
     """The same test patients by a model that was trained at their site and by one that was not."""
     seen = {case["case_id"]: case for case in study_of(work / "runs" / "phase1_unet").get("cases", [])}
-    yield "| left out | patients | opacity IoU, site unseen | site seen | unseen less seen |"
-    yield "|---" * 5 + "|"
     every: list[tuple[float, float, str]] = []
+    lines = []
     for site in sites:
         cases = study_of(work / "runs" / f"without_{site}").get("cases", [])
         part = [
@@ -208,22 +209,21 @@ def leave_one_out(work: Path, sites: Sequence[str]) -> Iterator[str]:
         ]
         every += part
         if part:
-            yield _left_out(site, part)
+            lines.append(_left_out(site, part))
     if every:
-        yield _left_out("all of them", every)
+        lines.append(_left_out("all of them", every))
+    return markdown_table(("left out", "patients", "opacity IoU, site unseen", "site seen", "unseen less seen"), lines)
 
 
 def _known(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _left_out(name: str, part: Sequence[tuple[float, float, str]]) -> str:
+def _left_out(name: str, part: Sequence[tuple[float, float, str]]) -> list[str]:
     values = np.array([row[:2] for row in part])
     found = paired_difference(values[:, 0], values[:, 1], [row[2] for row in part]).interval
-    text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    text = f"**{text}**" if found.low > 0 or found.high < 0 else text
     means = [f"{v:.3f}" for v in np.nanmean(values, axis=0)]
-    return f"| {name} | {len({row[2] for row in part})} | {means[0]} | {means[1]} | {text} |"
+    return [name, str(len({row[2] for row in part})), *means, figure_cell(found, signed=True)]
 
 
 def adapted_rows(work: Path) -> list[Row]:
@@ -237,17 +237,18 @@ def adapted_rows(work: Path) -> list[Row]:
     return out
 
 
-def adapted_table(work: Path, rows: Sequence[Row]) -> Iterator[str]:
+def adapted_table(work: Path, rows: Sequence[Row]) -> str:
+    """Each method of ``probseg adapt`` and what it began with."""
     names = ("opacity_iou", "volume_error", "volume_error_size", "soft_dice", "nll", "ece")
     heads = ("opacity IoU", "volume error", "its size", "soft Dice", "NLL", "ECE")
-    yield "| model | patients | " + " | ".join(heads) + " |"
-    yield "|---" * (len(heads) + 2) + "|"
+    lines = []
     for name in ADAPTED:
         run = f"adapt_{name}"
         if find(rows, run, "opacity_iou") is not None:
             note = AdaptationNote.read(work / "runs" / run) or {}
             cells = [cell(find(rows, run, metric)) for metric in names]
-            yield f"| {ADAPTED_WHAT[name]} | {len(note.get('patients', ())) or '-'} | " + " | ".join(cells) + " |"
+            lines.append([ADAPTED_WHAT[name], str(len(note.get("patients", ())) or DASH), *cells])
+    return markdown_table(["model", "patients", *heads], lines)
 
 
 def rater_sentence(study: Row) -> tuple[str, str]:
@@ -272,25 +273,25 @@ def published(rows: Sequence[Row], agreed: str) -> str:
     )
 
 
-def times(work: Path) -> Iterator[str]:
+def times(work: Path) -> str:
     """Every command with its processor time, without the folder in which it lay."""
-    total = 0.0
+    total, lines = 0.0, []
     for row in times_of(work / "times.csv"):
         total += float(row["processor_s"])
         short = re.sub(r"/?[^ =]*/(experiments/opacity/)", r"\1", row["command"])
-        yield f"| `{short}` | {row['processor_s']} | {row['wall_s']} |"
-    yield f"| all | {total:.1f} | |"
+        lines.append((f"`{short}`", row["processor_s"], row["wall_s"]))
+    return markdown_table(("command", "processor, s", "wall, s"), [*lines, ("all", f"{total:.1f}", "")])
 
 
-def trainings(work: Path, runs: Sequence[str]) -> Iterator[str]:
+def trainings(work: Path, runs: Sequence[str]) -> str:
     """Steps, seed and threads of every training."""
-    yield "| run | steps | seed | threads | seconds on the clock |"
-    yield "|---" * 5 + "|"
+    lines = []
     for run in runs:
         path = work / "runs" / run / "training.json"
         if path.is_file():
             t = json.loads(path.read_text(encoding="utf-8"))
-            yield f"| {run} | {t['steps']} | {t['seed']} | {t['threads']} | {t['train_seconds']} |"
+            lines.append((run, *(str(t[name]) for name in ("steps", "seed", "threads", "train_seconds"))))
+    return markdown_table(("run", "steps", "seed", "threads", "seconds on the clock"), lines)
 
 
 def page(work: Path, rows: list[Row], sites: Sequence[str]) -> Iterator[str]:
@@ -305,38 +306,36 @@ def page(work: Path, rows: list[Row], sites: Sequence[str]) -> Iterator[str]:
     yield published(rows, agreed)
     yield f"{sentence}\n" if sentence else ""
     yield "## Opacity and groups\n"
-    yield from model_table(rows, [*have, "raters"], GROUPS)
-    yield "\n## Distributions, and well-aerated lung against the mean of the raters\n"
-    yield from distribution_table(rows, [*have, "raters"])
-    yield "\n## Confusion between groups, percent of what a rater drew\n"
+    yield model_table(rows, [*have, "raters"], GROUPS)
+    yield "## Distributions, and well-aerated lung against the mean of the raters\n"
+    yield distribution_table(rows, [*have, "raters"])
+    yield "## Confusion between groups, percent of what a rater drew\n"
     for name in ("phase1_unet", "phase1_pspnet", "phase2_soft"):
         if study_of(runs / name):
             yield f"{WHAT[name]}:\n"
-            yield from confusion_table(study_of(runs / name), "model")
-            yield ""
+            yield confusion_table(study_of(runs / name), "model")
     if study:
         yield "Another rater:\n"
-        yield from confusion_table(study, "raters")
-    yield "\n## One site left out\n"
-    yield from leave_one_out(work, sites)
-    yield "\n## From HU to the 8-bit images of another source\n"
-    yield from adapted_table(work, rows)
+        yield confusion_table(study, "raters")
+    yield "## One site left out\n"
+    yield leave_one_out(work, sites)
+    yield "## From HU to the 8-bit images of another source\n"
+    yield adapted_table(work, rows)
     if study_of(runs / "phase3"):
-        yield "\n## Phase 3\n"
+        yield "## Phase 3\n"
         classes = ("vessels", "normal_lung", "ground_glass", "consolidation")
-        yield from model_table(rows, ["phase3"], classes)
-        yield "\nDrawn, or derived, against predicted, where the label is one class:\n"
-        yield from confusion_table(study_of(runs / "phase3"), "model")
-    yield "\n## Trainings and processor time\n"
+        yield model_table(rows, ["phase3"], classes)
+        yield "Drawn, or derived, against predicted, where the label is one class:\n"
+        yield confusion_table(study_of(runs / "phase3"), "model")
+    yield "## Trainings and processor time\n"
     names = ["phase1_lungs", *MODELS, *(f"without_{s}" for s in sites), "phase3"]
-    yield from trainings(work, names)
-    yield "\n| command | processor, s | wall, s |\n|---|---|---|"
-    yield from times(work)
+    yield trainings(work, names)
+    yield times(work)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("work", type=Path, nargs="?", default=HERE / "records")
     parser.add_argument("target", type=Path, nargs="?", default=HERE)
     arguments = parser.parse_args()
     runs: Path = arguments.work / "runs"
@@ -347,7 +346,7 @@ def main() -> None:
         once = {r["run"] for r in rows} & {"raters"} or (name == "phase3" or name.startswith("without_"))
         rows += [r for r in own if r["run"] != "raters" or not once]
     rows += adapted_rows(arguments.work)
-    write_text(arguments.target / "results.md", "\n".join(page(arguments.work, rows, sites)) + "\n")
+    write_text(arguments.target / "results.md", "\n".join(page(arguments.work, rows, sites)))
     columns = ("run", "site", "class", "metric", "value", "low", "high", "n")
     kept = [r for r in rows if r["value"] not in ("", None) and not math.isnan(float(r["value"]))]
     write_csv(arguments.target / "results.csv", columns, [[_number(r[k]) for k in columns] for r in kept])

@@ -147,7 +147,8 @@ def test_tables_of_two_folds(
 ) -> None:
     """Run folders as study.py leaves them, of a model that copies its rater: it must beat the other persons."""
     readings, dataset = script("cells/readings"), open_dataset(data / "fold-0")
-    human = readings.read_raters(dataset)
+    readings.write_raters(dataset, tmp_path / "runs" / "raters.csv")
+    human = readings.read_readers([tmp_path / "runs" / "raters.csv"])
     for fold in range(4):
         tests = [r.case_id for r in open_dataset(data / f"fold-{fold}").records if r.split == "test"]
         run = tmp_path / "runs" / f"fold-{fold}" / "rater_conditioned"
@@ -168,7 +169,7 @@ def test_tables_of_two_folds(
         )
     assert main(["agreement", str(data / "fold-0"), "--jobs", "1", "--out", str(tmp_path / "agreement")]) == 0
     capsys.readouterr()
-    cells.run("table", str(data), str(tmp_path / "agreement"), str(tmp_path / "runs"), str(tmp_path))
+    cells.run("table", str(tmp_path), str(tmp_path))
     with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
         rows = {(row["table"], row["figure"], row["rater"]): row for row in csv.DictReader(file)}
     own = rows["rater_conditioned", "own", "all"]

@@ -81,11 +81,14 @@ def test_the_page_holds_what_the_runs_say(page):
     text = (page / "results.md").read_text(encoding="utf-8")
     assert "| opacity IoU, U-Net, hard labels | 0.76 | Lensink et al. 2020 | 0.500 [0.400, 0.600] |" in text
     assert "all of them agree on the group in 25.0 %; the mean entropy of their votes is 0.500 nats" in text
-    assert "| phase 1, U-Net, hard labels, from the lungs | 0.500 [0.400, 0.600] | - | 0.125 [0.100, 0.200] |" in text
+    assert (
+        "| phase 1, U-Net, hard labels, from the lungs | 0.500 [0.400, 0.600] | \N{EN DASH} | 0.125 [0.100, 0.200] |"
+        in text
+    )
     assert "| the raters themselves, one against the others | 0.875 [0.800, 0.900] |" in text
-    assert "| ground glass | 0.0 | 0.0 | 75.0 | 25.0 | 0.0 |" in text and "| lung | - | - | - | - | - |" in text
-    assert "| in 8 bits, not adapted | - | 0.375 [0.300, 0.400] |" in text
-    assert "| north | 3 | 0.260 | 0.510 | **-0.250" in text
+    assert "| ground glass | 0.0 | 0.0 | 75.0 | 25.0 | 0.0 |" in text and "| lung | \N{EN DASH} | \N{EN DASH} |" in text
+    assert "| in 8 bits, not adapted | \N{EN DASH} | 0.375 [0.300, 0.400] |" in text
+    assert "| north | 3 | 0.260 | 0.510 | **\N{MINUS SIGN}0.250" in text
     assert "`probseg fit -c experiments/opacity/data.yaml --out=runs/phase2_soft` | 1.5 | 2.0 |" in text
     assert "/some/where" not in text and "nan" not in text
 
