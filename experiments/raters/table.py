@@ -1,6 +1,6 @@
-"""Write results.md and results.csv: ``python table.py WORK [TARGET]``, WORK being where study.py worked.
+"""Write results.md and results.csv: ``python table.py [WORK] [TARGET]``, WORK being where study.py worked.
 
-No figure is typed by hand.
+Without WORK the tables come from ``records`` beside this file. No figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from probseg.analysis.bootstrap import Interval, bootstrap_mean
 from probseg.analysis.paired import paired_difference
 from probseg.io.atomic import write_text
 from probseg.io.tables import write_csv
+from probseg.report.markdown import figure_cell, markdown_table
 
 HERE = Path(__file__).parent
 SAMPLES = 2000
@@ -103,15 +104,6 @@ def tested(work: Path, cases: int, raters: int, target: str) -> Tested | None:
     return Tested(tuple(sorted(found)), patients, figures, pooled, tuple(steps))
 
 
-def cell(found: Interval, signed: bool = False) -> str:
-    """A figure with its ends; a difference is bold where the interval excludes 0."""
-    if not math.isfinite(found.value):
-        return "-"
-    sign = "+" if signed else ""
-    text = f"{found.value:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
-    return f"**{text}**" if signed and (found.low > 0 or found.high < 0) else text
-
-
 def name_of(design: tuple[int, int]) -> str:
     """``(120, 2)`` is ``120 x 2``."""
     return f"{design[0]} x {design[1]}"
@@ -158,17 +150,19 @@ def differences(everything: Everything) -> Iterator[tuple[Row, str]]:
                 yield (design, target, name, found.interval, 1), "the same design, another seed"
 
 
-def table(rows: list[Row], columns: Mapping[str, str], signed: bool) -> Iterator[str]:
-    """Lines of Markdown: a design and target a line, a figure a column."""
+def table(rows: Sequence[Row], columns: Mapping[str, str], signed: bool) -> str:
+    """A design and target a line, a figure a column."""
     found = {(row[0], row[1], row[2]): row for row in rows}
-    yield "| target | cases x raters | seeds | " + " | ".join(columns.values()) + " |"
-    yield "|---" * (len(columns) + 3) + "|"
+    lines = []
     for design, target in dict.fromkeys((row[0], row[1]) for row in rows):
         own = [found[design, target, name] for name in columns]
-        yield f"| {target} | {design} | {own[0][4]} | " + " | ".join(cell(row[3], signed) for row in own) + " |"
+        lines.append([target, design, str(own[0][4]), *(figure_cell(row[3], signed=signed) for row in own)])
+    return markdown_table(["target", "cases x raters", "seeds", *columns.values()], lines)
 
 
-def page(everything: Everything, work: Path) -> Iterator[str]:
+def page(
+    everything: Everything, work: Path, measured: Sequence[Row], compared: Sequence[tuple[Row, str]]
+) -> Iterator[str]:
     """The whole of results.md."""
     first = next(iter(everything.values()))
     yield "# How many raters are enough\n"
@@ -177,35 +171,39 @@ def page(everything: Everything, work: Path) -> Iterator[str]:
         "raters, mean over cases and seeds [95 % BCa bootstrap interval over patients; differences of several seeds "
         "are widened by their variance]. See [README.md](README.md).\n"
     )
-    shown = sorted(values(everything), key=lambda row: TARGETS.index(row[1]))
-    yield from table(shown, {**FIGURES, "ece": "ECE"}, False)
-    compared = list(differences(everything))
+    shown = sorted(measured, key=lambda row: TARGETS.index(row[1]))
+    yield table(shown, {**FIGURES, "ece": "ECE"}, False)
     for what in dict.fromkeys(what for _, what in compared):
-        yield f"\n## Differences: {what}\n"
+        yield f"## Differences: {what}\n"
         yield "Paired by case; bold where the interval excludes 0.\n"
-        rows = [row for row, of in compared if of == what]
-        yield from table(rows, {name: FIGURES[name] for name in COMPARED}, True)
-    yield "\n## Trainings\n\n| target | cases x raters | seeds | steps |\n|---|---|---|---|"
+        yield table([row for row, of in compared if of == what], {name: FIGURES[name] for name in COMPARED}, True)
+    yield "## Trainings\n"
+    lines = []
     for (design, target), own in everything.items():
         steps = ", ".join(map(str, sorted(set(own.steps))))
-        yield f"| {target} | {name_of(design)} | {', '.join(map(str, own.seeds))} | {steps} |"
-    yield "\n## Processor time, s\n\n| command | processor | wall |\n|---|---|---|"
+        lines.append((target, name_of(design), ", ".join(map(str, own.seeds)), steps))
+    yield markdown_table(("target", "cases x raters", "seeds", "steps"), lines)
+    yield "## Processor time, s\n"
     times = times_of(work / "times.csv")
+    done = []
     for row in times:
         command = re.sub(r"[^\s=]*(experiments/)", r"\1", row["command"])
-        yield f"| `{command}` | {row['processor_s']} | {row['wall_s']} |"
-    yield f"| all | {sum(float(row['processor_s']) for row in times):.0f} | |\n"
+        done.append((f"`{command}`", row["processor_s"], row["wall_s"]))
+    total = sum(float(row["processor_s"]) for row in times)
+    yield markdown_table(("command", "processor", "wall"), [*done, ("all", f"{total:.0f}", "")])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("work", type=Path, nargs="?", default=HERE / "records")
     parser.add_argument("target", type=Path, nargs="?", default=HERE)
     arguments = parser.parse_args()
     found = {(d, t): tested(arguments.work, *d, t) for d in DESIGNS for t in TARGETS}
     everything = {key: value for key, value in found.items() if value is not None}
-    write_text(arguments.target / "results.md", "\n".join(page(everything, arguments.work)))
-    rows = [*values(everything), *(row for row, _ in differences(everything))]
+    measured, compared = list(values(everything)), list(differences(everything))
+    text = "\n".join(page(everything, arguments.work, measured, compared))
+    write_text(arguments.target / "results.md", text)
+    rows = [*measured, *(row for row, _ in compared)]
     columns = ("cases_x_raters", "target", "metric", "value", "low", "high", "n", "seeds")
     write_csv(
         arguments.target / "results.csv",
