@@ -31,6 +31,7 @@ _TITLES = {
     "Ensemble": "Ensemble",
     "ProbabilisticUNet": "Probabilistic U-Net",
     "StochasticSegmentation": "Stochastic segmentation network",
+    "TestTimeAugmentation": "Test-time augmentation",
 }
 
 
