@@ -46,6 +46,8 @@ WHAT = {
     "probabilistic_unet": "probabilistic U-Net, from phase 2",
     "raters": "the raters themselves, one against the others",
 }
+FIGURES = ("opacity_iou", "iou", "volume_error", "volume_error_size", "ged_v", "soft_dice", "nll", "ece")
+LEARNT = ("vessels", "normal_lung", "ground_glass", "consolidation")  # in phase 3
 GROUPS = ("lung", "ground_glass", "crazy_paving", "consolidation")
 ADAPTED = ("in_hu", "in_8_bits", "statistics", "entropy", "recalibration", "finetune")
 ADAPTED_WHAT = {
@@ -80,6 +82,8 @@ def figures_of(run: Path) -> list[Row]:
     rows = read_rows(run / "evaluation" / "results.csv")
     out = []
     for row in rows:
+        if row["metric"] not in FIGURES or row["class"] not in ("", *GROUPS, *LEARNT):
+            continue
         name = "raters" if row["family"] == "raters" else run.name
         out.append({"run": name, **{k: row[k] for k in ("site", "class", "metric", "value", "low", "high", "n")}})
     return out
@@ -231,7 +235,7 @@ def adapted_rows(work: Path) -> list[Row]:
     out = []
     for name in ADAPTED:
         for row in read_rows(work / "runs" / f"adapt_{name}" / "results.csv"):
-            if not row.get("site") and not row.get("class"):
+            if not row.get("site") and not row.get("class") and row["metric"] in FIGURES:
                 kept = {k: row[k] for k in ("metric", "value", "low", "high", "n")}
                 out.append({"run": f"adapt_{name}", "site": "", "class": "", **kept})
     return out
@@ -323,8 +327,7 @@ def page(work: Path, rows: list[Row], sites: Sequence[str]) -> Iterator[str]:
     yield adapted_table(work, rows)
     if study_of(runs / "phase3"):
         yield "## Phase 3\n"
-        classes = ("vessels", "normal_lung", "ground_glass", "consolidation")
-        yield model_table(rows, ["phase3"], classes)
+        yield model_table(rows, ["phase3"], LEARNT)
         yield "Drawn, or derived, against predicted, where the label is one class:\n"
         yield confusion_table(study_of(runs / "phase3"), "model")
     yield "## Trainings and processor time\n"
