@@ -30,7 +30,7 @@ def test_a_label_becomes_what_its_classes_become():
 
 
 def test_what_has_no_counterpart_is_refused():
-    with pytest.raises(ProbsegError, match="E_UNKNOWN_LABEL.*'solid'"):
+    with pytest.raises(ProbsegError, match=r"E_UNKNOWN_LABEL.*'solid'"):
         label_table(FINE, COARSE, {k: v for k, v in CLASS_OF.items() if k != "solid"})
     without = LabelSet(COARSE.classes, unknown=255)
     with pytest.raises(ProbsegError, match="'ill' may become lung, opacity"):
