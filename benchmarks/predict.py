@@ -30,6 +30,7 @@ from probseg.distribution import Draws
 from probseg.inference import predict_scan
 from probseg.io import nifti
 from probseg.labels import LabelClass, LabelSet
+from probseg.memory import keep_freed_memory
 from probseg.models import Deterministic, MonteCarloDropout, ProbabilisticUNet
 from probseg.models.base import SegmentationModule
 from probseg.models.checkpoints import describe
@@ -143,6 +144,7 @@ def dropout_last_stage() -> Iterator[Comparison]:
 
 def scan_plain() -> Iterator[Comparison]:
     """All maps of a scan against probabilities and labels by the network called plainly, a slice at a time."""
+    keep_freed_memory()  # as `probseg predict` does; it serves both sides
     ours_network, plain = networks()
     model, case = bound(Deterministic(ours_network)), scan()
     assert model.info is not None
@@ -186,6 +188,7 @@ def _memory_share() -> float:
 
 def scan_monai() -> Iterator[Comparison]:
     """The same windows by MONAI, and the same weights in the network as one writes it down."""
+    keep_freed_memory()
     ours_network, plain = networks()
     model, case = bound(Deterministic(ours_network)), scan()
     assert model.info is not None
