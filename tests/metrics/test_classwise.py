@@ -29,8 +29,9 @@ def updated(p: np.ndarray, masks: np.ndarray) -> ClasswiseCalibration:
 @given(st.integers(0, 1000), st.integers(2, 4), st.sampled_from([(6, 7), (3, 4, 5)]))
 def test_equal_to_numpy_where_no_two_probabilities_share_a_cell(seed, classes, space):
     rng = np.random.default_rng(seed)
-    parts = rng.multinomial(12, rng.dirichlet(np.ones(classes)), size=(2, *space)) + 0.4  # on no border of a cell
-    p = np.moveaxis(parts / (12 + 0.4 * classes), -1, 1)
+    # of 13 parts, for of 12 in four classes 3.4 / 13.6 would be a quarter, which is the border of a cell
+    parts = rng.multinomial(13, rng.dirichlet(np.ones(classes)), size=(2, *space)) + 0.4
+    p = np.moveaxis(parts / (13 + 0.4 * classes), -1, 1)
     masks = rng.integers(0, classes, (2, 3, *space))
     got = updated(p, masks).compute()
     region = np.stack([union_region(y, q.argmax(axis=0), classes) for q, y in zip(p, masks, strict=True)], axis=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,14 @@ def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(
     assert tree(tmp_path / "out") == quiet and len(seen) == len(few) + 1
 
 
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """What a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_stopped_it_ends_at_once_and_goes_on_later(
     tree: Callable[..., Any],
@@ -101,6 +109,7 @@ def test_stopped_it_ends_at_once_and_goes_on_later(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     without_pictures: None,
+    heeding_ctrl_c: None,
     capsys: pytest.CaptureFixture[str],
     error: type[BaseException],
 ) -> None:
