@@ -69,14 +69,22 @@ def provenance(runs: Sequence[RunResult]) -> str:
     return markdown_table(("family", "processor minutes", "steps", "seed", "warm start"), rows)
 
 
-def curve(runs: Sequence[RunResult]) -> str:
-    """GED against training time: each row is a training of its own whose schedule ended there."""
+def whole_seconds(run: RunResult, finished: Sequence[RunResult]) -> float:
+    """Processor time of a training and of the finished one of the same family that it went on from, if it did."""
+    before = [one for one in finished if one.folder.name == warm_start_of(run) and one.family == run.family]
+    return sum(processor_seconds(one.folder) or 0.0 for one in (run, *before))
+
+
+def curve(runs: Sequence[RunResult], finished: Sequence[RunResult]) -> str:
+    """GED against training time: each row is a training whose schedule ended there, of its own or going on."""
     rows = []
-    for run in sorted(runs, key=lambda run: (run.title, processor_seconds(run.folder) or 0.0)):
+    for run in sorted(runs, key=lambda run: (run.title, whole_seconds(run, finished))):
         u, floor = (figure_cell(dataclasses.replace(run.figure(m), low=float("nan"))) for m in ("ged_u", "ged_floor"))
-        steps = str(training_of(run)["steps"])
-        rows.append((run.title, minutes_of(run, 0), steps, figure_cell(run.figure("ged_v")), u, floor))
-    return markdown_table(("family", "processor minutes", "steps", "GED (V)", "GED (U)", "Floor"), rows)
+        minutes, steps = f"{whole_seconds(run, finished) / 60:.0f}", str(training_of(run)["steps"])
+        start = "nothing" if warm_start_of(run) == "none" else "its end in the first table"
+        rows.append((run.title, minutes, start, steps, figure_cell(run.figure("ged_v")), u, floor))
+    header = ("family", "processor minutes", "began from", "own steps", "GED (V)", "GED (U)", "Floor")
+    return markdown_table(header, rows)
 
 
 def main() -> None:
@@ -99,7 +107,7 @@ def main() -> None:
     families = {run.family for run in others}
     if others:
         curves = [run for run in runs if run.family in families] + others
-        text += f"\n## GED against training time\n\n{curve(curves)}"
+        text += f"\n## GED against training time\n\n{curve(curves, runs)}"
     notes = HERE / "notes.md"
     if notes.is_file():
         text += "\n" + notes.read_text(encoding="utf-8")
