@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shlex
 import time
 from pathlib import Path
 
 from probseg.cli import main as probseg
+from probseg.report.markdown import markdown_table
 
-__all__ = ["COLUMNS", "command_of", "do", "times_of"]
+__all__ = ["COLUMNS", "command_of", "do", "times_of", "times_table"]
 
 COLUMNS = ("command", "processor_s", "wall_s")
+FOLDER = r"[^\s=]*experiments/"
 
 
 def command_of(words: list[str]) -> str:
@@ -38,3 +41,11 @@ def times_of(times: Path) -> list[dict[str, str]]:
         return []
     with times.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def times_table(times: Path) -> str:
+    """Every command with its time and the sum, in Markdown; without the folder in which the experiments lay."""
+    rows = times_of(times)
+    lines = [(f"`{re.sub(FOLDER, 'experiments/', row['command'])}`", row["processor_s"], row["wall_s"]) for row in rows]
+    total = sum(float(row["processor_s"]) for row in rows)
+    return markdown_table(("command", "processor, s", "wall, s"), [*lines, ("all", f"{total:.0f}", "")])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1]))
 from readings import MODELS, Readings, read_folds, read_readers, rows_of
-from timed import times_of
+from timed import times_table
 
 from probseg.analysis.bootstrap import Interval, bootstrap_mean
 from probseg.analysis.paired import paired_difference
@@ -187,13 +186,7 @@ def generosity(rows: list[Row], knowing: list[str]) -> Iterator[str]:
 def provenance(work: Path) -> Iterator[str]:
     """Every command with its processor time; folders as README.md has them."""
     yield "## Processor time, s\n"
-    times = times_of(work / "times.csv")
-    rows = []
-    for row in times:
-        command = re.sub(r"[^\s=]*(experiments/)", r"\1", row["command"])
-        rows.append((f"`{command}`", row["processor_s"], row["wall_s"]))
-    total = sum(float(row["processor_s"]) for row in times)
-    yield markdown_table(("command", "processor", "wall"), [*rows, ("all", f"{total:.0f}", "")])
+    yield times_table(work / "times.csv")
 
 
 def main() -> None:

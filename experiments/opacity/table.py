@@ -10,7 +10,6 @@ import argparse
 import csv
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from timed import times_of
+from timed import times_table
 
 from probseg.adaptation import AdaptationNote
 from probseg.analysis.bootstrap import Interval
@@ -277,16 +276,6 @@ def published(rows: Sequence[Row], agreed: str) -> str:
     )
 
 
-def times(work: Path) -> str:
-    """Every command with its processor time, without the folder in which it lay."""
-    total, lines = 0.0, []
-    for row in times_of(work / "times.csv"):
-        total += float(row["processor_s"])
-        short = re.sub(r"/?[^ =]*/(experiments/opacity/)", r"\1", row["command"])
-        lines.append((f"`{short}`", row["processor_s"], row["wall_s"]))
-    return markdown_table(("command", "processor, s", "wall, s"), [*lines, ("all", f"{total:.1f}", "")])
-
-
 def trainings(work: Path, runs: Sequence[str]) -> str:
     """Steps, seed and threads of every training."""
     lines = []
@@ -333,7 +322,7 @@ def page(work: Path, rows: list[Row], sites: Sequence[str]) -> Iterator[str]:
     yield "## Trainings and processor time\n"
     names = ["phase1_lungs", *MODELS, *(f"without_{s}" for s in sites), "phase3"]
     yield trainings(work, names)
-    yield times(work)
+    yield times_table(work / "times.csv")
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1]))
 from design import DESIGNS, TARGETS, study_name
-from timed import times_of
+from timed import times_table
 
 from probseg.analysis.bootstrap import Interval, bootstrap_mean
 from probseg.analysis.paired import paired_difference
@@ -184,13 +184,7 @@ def page(
         lines.append((target, name_of(design), ", ".join(map(str, own.seeds)), steps))
     yield markdown_table(("target", "cases x raters", "seeds", "steps"), lines)
     yield "## Processor time, s\n"
-    times = times_of(work / "times.csv")
-    done = []
-    for row in times:
-        command = re.sub(r"[^\s=]*(experiments/)", r"\1", row["command"])
-        done.append((f"`{command}`", row["processor_s"], row["wall_s"]))
-    total = sum(float(row["processor_s"]) for row in times)
-    yield markdown_table(("command", "processor", "wall"), [*done, ("all", f"{total:.0f}", "")])
+    yield times_table(work / "times.csv")
 
 
 def main() -> None:
