@@ -1,6 +1,7 @@
 """Links that leave ``docs/`` for another file of the repository lead to a copy of it in the site.
 
 So the same link works on a page of the site and in the repository. What such a Markdown file links to comes along.
+A folder has no page to lead to: on the site its link is the plain text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[2]
 FOLDER = "repository"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|<)([^)#\s]+)")
+WHOLE = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!\w+:|#|<)([^)#\s]+)\)")
 
 
 def place(uri: str) -> str:
@@ -59,4 +61,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return found[1]
         return posixpath.relpath(_uri(path), posixpath.dirname(page.file.src_uri) or ".")
 
-    return LINK.sub(turned, markdown)
+    def plain(found: re.Match[str]) -> str:
+        return found[1] if (ROOT / posixpath.join(here, found[2])).is_dir() else found[0]
+
+    return LINK.sub(turned, WHOLE.sub(plain, markdown))

@@ -42,7 +42,7 @@ class Step:
 
 def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
     """What to do, in order."""
-    yield Step("phase1_lungs", ("phase1_lungs",), "unet", "data/lungs")
+    yield Step("phase1_lungs", ("phase1_lungs",), "unet", "data/lungs", short=True)
     yield Step("phase1_unet", ("phase1_unet",), "unet")
     yield Step("phase2_soft", ("phase2_soft",), "unet")
     for site in sites:

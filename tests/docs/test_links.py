@@ -75,6 +75,8 @@ def test_links_out_of_docs_turn_to_copies(building: Callable[[str], ModuleType])
     back = turned("repository/experiments/shift/README.md", "[h](../../docs/how-to/cluster.md) [l](../lidc/README.md)")
     assert back == "[h](../../../how-to/cluster.md) [l](../lidc/README.md)"
     assert turned("a.md", "[x](../no/such/file.md)") == "[x](../no/such/file.md)", "left to the build, which complains"
+    folder = turned("repository/experiments/shift/README.md", "from [records](records) of [a](../lidc/README.md)")
+    assert folder == "from records of [a](../lidc/README.md)", "a folder has no page"
     assert links.place("repository/README.md") == "README.md" and links.place("index.md") == "docs/index.md"
 
 
@@ -82,10 +84,13 @@ def test_what_a_copy_links_to_comes_along(building: Callable[[str], ModuleType],
     files = pytest.importorskip("mkdocs.structure.files")
     config = pytest.importorskip("mkdocs.config").load_config(str(repository / "mkdocs.yml"), plugins=[], hooks=[])
     config.plugins._current_plugin = "test"
-    page = files.File.generated(config, "a.md", content="[x](../experiments/shift/README.md) [l](../LICENSE)")
-    found = {f.src_uri for f in building("repository_links").on_files(files.Files([page]), config=config)}
-    assert {"a.md", "repository/experiments/shift/README.md", "repository/LICENSE"} <= found
-    assert "repository/experiments/lidc/README.md" in found and "repository/experiments/lidc/results.md" in found
+    text = "[x](../experiments/shift/README.md) [l](../LICENSE) [c](../probseg/case.py)"
+    page = files.File.generated(config, "a.md", content=text)
+    built = building("repository_links").on_files(files.Files([page]), config=config)
+    found = {file.src_uri for file in built if not file.inclusion.is_excluded()}
+    assert {"a.md", "repository/LICENSE", "repository/probseg/case.py"} <= found
+    assert {f"repository/experiments/{name}/README.md" for name in ("shift", "lidc")} <= found
+    assert "repository/experiments/lidc/results.md" in found
 
 
 def test_nothing_is_loaded_from_elsewhere(repository: Path, pages: dict[str, str]) -> None:
