@@ -7,6 +7,7 @@ from typing import Any
 
 from probseg.checking.finding import Finding
 from probseg.io.safetensors_header import read_header
+from probseg.zoo import typed
 
 __all__ = ["check_checkpoint"]
 
@@ -44,4 +45,4 @@ def check_checkpoint(path: Path) -> Finding:
     if model.calibration is not None:
         facts["calibration"] = model.calibration["method"]
         lines.append(f"calibrated by {facts['calibration']}")
-    return Finding(facts, lines, f"probseg predict {path} SCAN --out predictions")
+    return Finding(facts, lines, f"probseg predict {typed(path)} SCAN --out predictions")

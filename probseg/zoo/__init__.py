@@ -6,7 +6,7 @@ from pathlib import Path
 
 from probseg.errors import ProbsegError
 
-__all__ = ["PREFIX", "located", "model_folder", "model_names"]
+__all__ = ["PREFIX", "located", "model_folder", "model_names", "typed"]
 
 PREFIX = "zoo:"
 """``zoo:NAME`` stands for a bundled model wherever a run is asked for."""
@@ -36,3 +36,9 @@ def located(run: str | Path) -> Path:
     """A run as a path: ``zoo:NAME`` is the folder of a bundled model, anything else is what it says."""
     text = str(run)
     return model_folder(text.removeprefix(PREFIX)) if text.startswith(PREFIX) and not Path(text).exists() else Path(run)
+
+
+def typed(path: Path) -> str:
+    """How a user names a model on a command line, the inverse of `located`: a bundled one is ``zoo:NAME``."""
+    home = path if path.is_dir() else path.parent
+    return f"{PREFIX}{home.name}" if home.parent == _HOME else str(path)

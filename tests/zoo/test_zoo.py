@@ -19,7 +19,7 @@ from probseg.distribution import Draws
 from probseg.errors import ProbsegError
 from probseg.metrics import Evaluation
 from probseg.models import load_model
-from probseg.zoo import located, model_folder, model_names
+from probseg.zoo import located, model_folder, model_names, typed
 
 NAMES = model_names()
 
@@ -56,6 +56,7 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             model_folder(name)
     assert located("zoo:lidc-small") == model_folder("lidc-small") and located("lidc-small") == Path("lidc-small")
     monkeypatch.chdir(tmp_path)
+    assert typed(model_folder("lidc-small") / "model.safetensors") == "zoo:lidc-small" and typed(Path("a/b")) == "a/b"
     Path("zoo:lidc-small").mkdir()  # a folder of the user's goes before
     assert located("zoo:lidc-small") == Path("zoo:lidc-small")
 

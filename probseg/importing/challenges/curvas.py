@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from probseg.case import Geometry
     from probseg.importing.build import SourceCase, SourceReading
     from probseg.importing.challenges.folders import CaseFolder
-    from probseg.importing.challenges.found_values import FoundValues
+    from probseg.importing.found_values import FoundValues
     from probseg.labels import LabelSet
 
 DESCRIPTION = "CURVAS: abdominal CT with pancreas, kidneys and liver by three raters, a folder a patient."
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Import, then say which values the masks hold, and what was written."""
     from probseg.importing.build import check_output, write_dataset
     from probseg.importing.challenges.folders import drawn_cases, find_cases, tell_unused
-    from probseg.importing.challenges.found_values import FoundValues
+    from probseg.importing.found_values import FoundValues
     from probseg.importing.summary import tell
     from probseg.progress import followed
     from probseg.records import DatasetInfo

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from probseg.case import Geometry
     from probseg.importing.build import SourceCase
     from probseg.importing.challenges.folders import CaseFolder
-    from probseg.importing.challenges.found_values import FoundValues
+    from probseg.importing.found_values import FoundValues
 
 DESCRIPTION = "QUBIQ: one task of one dataset, a folder a case, any number of raters and channels."
 EXAMPLE = "probseg import qubiq training/prostate validation/prostate --task 1 --out qubiq-prostate-1"
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     """Import, then say which values the masks hold, and what was written."""
     from probseg.importing.build import check_output, write_dataset
     from probseg.importing.challenges.folders import drawn_cases, find_cases, tell_unused
-    from probseg.importing.challenges.found_values import FoundValues
+    from probseg.importing.found_values import FoundValues
     from probseg.importing.summary import tell
     from probseg.labels import LabelSet
     from probseg.progress import followed

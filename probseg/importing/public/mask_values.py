@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from probseg import io
 from probseg.case import Geometry, to_canonical
 from probseg.errors import ProbsegError
-from probseg.importing.challenges.found_values import FoundValues
+from probseg.importing.found_values import FoundValues
 from probseg.importing.masks import values_by_name
 from probseg.importing.regions import named
 from probseg.labels import LabelSet
