@@ -41,7 +41,8 @@ class SegmentationModule(LightningModule, ABC):
     Args:
         network: image ``(batch, channels, *space)`` to logits ``(batch, classes, *space)``.
         target: what the loss sees of several raters.
-        optimizer: makes the optimiser from parameters.
+        optimizer: makes the optimiser from parameters; None for AdamW with its defaults. Were AdamW itself the default,
+            a configuration that names another optimiser and no weight decay would silently take over that of AdamW.
         warmup: share of the training over which the learning rate rises; then ``schedule`` has it. The training is as
             long as ``max_steps``, ``max_epochs``, ``max_time`` or a ``CpuBudget`` say, whichever ends it.
         draws: how many draws validation and test take.
@@ -56,7 +57,7 @@ class SegmentationModule(LightningModule, ABC):
         self,
         network: nn.Module,
         target: TargetStrategy | None = None,
-        optimizer: OptimizerCallable = torch.optim.AdamW,
+        optimizer: OptimizerCallable | None = None,
         warmup: float = 0.1,
         draws: int = 16,
         warm_start: str | None = None,
@@ -74,7 +75,7 @@ class SegmentationModule(LightningModule, ABC):
             )
         self.network = network
         self.target = AverageRaters() if target is None else target
-        self.optimizer = optimizer
+        self.optimizer: OptimizerCallable = torch.optim.AdamW if optimizer is None else optimizer
         self.warmup = warmup
         self.draws = Draws(draws)
         self.warm_start = warm_start

@@ -227,6 +227,20 @@ def test_a_run_goes_on_from_its_last_checkpoint(fit, tmp_path: Path):
     assert json.loads((run / "training.json").read_text())["steps"] == 4
 
 
+def test_another_optimizer_has_its_own_settings(tmp_path: Path, capsys):
+    """AdamW, which is meant where none is named, hands its weight decay on to nothing."""
+    config = tmp_path / "config.yaml"
+    network = {"class_path": "probseg.networks.UNet", "init_args": {"in_channels": 1, "num_classes": 2}}
+    settings: dict = {"network": network, "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.01}}}
+    model = {"class_path": "probseg.models.Deterministic", "init_args": settings}
+    config.write_text(yaml.safe_dump({"data": {"root": "lidc-sample"}, "model": model}))
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "-c", str(config), f"--out={tmp_path / 'run'}", "--print_config"])
+    found = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["optimizer"]
+    assert found["class_path"] == "torch.optim.Adam"
+    assert (found["init_args"]["lr"], found["init_args"]["weight_decay"]) == (0.01, 0)
+
+
 def test_warm_start_takes_the_trunk_of_another_family(runs: Path, experiments: Path, tmp_path: Path, capsys):
     start = runs / "deterministic" / "checkpoints" / "best.ckpt"
     words = [*words_of(experiments, "probabilistic_unet"), f"--model.init_args.warm_start={start}"]
