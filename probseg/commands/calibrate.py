@@ -18,6 +18,9 @@ from probseg.records import SPLITS, DatasetInfo
 
 # The rest is imported when it runs: --help must answer at once.
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from probseg.analysis.bootstrap import Interval
     from probseg.models import SegmentationModule
     from probseg.training.calibrating import Fit
@@ -80,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     draws = Draws(model.draws.count if args.draws is None else args.draws, args.seed)
     start = time.monotonic()
     fit = fit_calibrator(calibrator, model, data, args.split, draws)
-    figures = measure_calibration(calibrator, model, data, args.split, draws)
+    measured = measure_calibration(calibrator, model, data, args.split, draws)
+    figures = {when: part.overall() for when, part in measured.items()}
     record = {
         "dataset": data.info.name,
         "split": args.split,
@@ -89,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         **{name: value for name, value in asdict(fit).items() if name != "sizes"},
         "seconds": round(time.monotonic() - start, 1),
         "figures": {when: {m: _plain(part[m]) for m in _SHOWN} for when, part in figures.items()},
+        "reliability": {when: _curve(part.scores.reliability()) for when, part in measured.items()},
         "command": "probseg " + shlex.join(sys.argv[1:]),
     }
     path = write_calibrator(checkpoint, calibrator, config, fit.sizes, data.info.labels.names, record)
@@ -99,6 +104,14 @@ def run(args: argparse.Namespace) -> int:
 def _plain(interval: Interval) -> dict[str, float | None]:
     """As JSON has it, which knows no NaN."""
     return {name: value if math.isfinite(value) else None for name, value in asdict(interval).items()}
+
+
+def _curve(counts: NDArray[np.float64]) -> list[list[float]]:
+    """Mean stated probability, share of raters who agree and trials of each bin of ``(bins, 3)`` that holds any."""
+    from probseg.analysis.calibration import reliability_curve
+
+    rows = zip(*reliability_curve(counts), strict=True)
+    return [[float(stated), float(agreed), int(trials)] for stated, agreed, trials in rows if trials > 0]
 
 
 def _checkpoint(run: Path, name: str) -> Path:

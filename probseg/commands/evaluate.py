@@ -113,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
     _print(report)
     for sentence in report.sentences():
         print(clean(sentence))
-    written = _write(report, official, args.out, made_by(manifest))
+    maker = {"made_by": made_by(manifest), "calibration": (manifest.get("settings") or {}).get("calibration")}
+    written = _write(report, official, args.out, maker)
     print(f"wrote {', '.join(str(args.out / name) for name in written)}")
     print(f"next: {shlex.join(['probseg', 'report', str(args.out), '--out', 'report.html'])}")
     return 0
@@ -227,6 +228,6 @@ def _write(report: EvaluationReport, official: dict[str, Table], out: Path, make
     for name, table in made.items():
         write_csv(out / f"{name}.csv", table.columns, table.rows)
     # Last, so that its presence says that the tables are whole.
-    text = json.dumps({**report.to_dict(), "made_by": maker}, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({**report.to_dict(), **maker}, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(out / _REPORT, text + "\n")
     return [*(f"{name}.csv" for name in made), _REPORT]

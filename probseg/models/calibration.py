@@ -53,6 +53,7 @@ def use_calibration(model: SegmentationModule, checkpoint: Path, choice: str = S
             "method": stored.method,
             **stored.config,
             "sha256": file_sha256(calibrator_path(checkpoint)),
-            "fitted_on": dict(stored.record),
+            # a command has paths, and this goes into what is written of a patient's scan
+            "fitted_on": {name: value for name, value in stored.record.items() if name != "command"},
         },
     )

@@ -87,8 +87,10 @@ def forest_svg(
         return _svg(figure, "forest", description)
 
 
-def reliability_svg(runs: Sequence[RunResult], titles: Mapping[str, str], description: str) -> str:
-    """The reliability curves, one small plot a family, as inline SVG."""
+def reliability_svg(
+    runs: Sequence[RunResult], titles: Mapping[str, str], description: str, name: str = "reliability"
+) -> str:
+    """The reliability curves, one small plot a family, as inline SVG; ``name`` is its own on the page."""
     curves = [c for r in runs for c in (r.reliability, r.reliability_before) if c is not None and len(c.count)]
     lowest = min(float(min(c.confidence.min(), c.frequency.min())) for c in curves)
     start = max(math.floor(lowest * 10) / 10, 0.0)
@@ -109,7 +111,7 @@ def reliability_svg(runs: Sequence[RunResult], titles: Mapping[str, str], descri
         figure.subplots_adjust(
             left=0.045, right=0.99, wspace=0.2, top=1 - 30 / (lines * side), bottom=44 / (lines * side), hspace=0.35
         )
-        return _svg(figure, "reliability", description)
+        return _svg(figure, name, description)
 
 
 def colour_stops(name: str, count: int = 12) -> str:

@@ -11,6 +11,7 @@ from probseg.errors import ProbsegError
 from probseg.io.predicted import PredictedCase, predictions_of, read_json
 from probseg.manifest import BUNDLED, open_dataset
 from probseg.records import Dataset
+from probseg.report.before_calibration import with_before
 from probseg.report.reading import find_runs, load_run
 from probseg.report.results import RunResult
 from probseg.report.stored_agreement import StoredAgreement, is_agreement, read_agreement
@@ -86,7 +87,7 @@ def gather_inputs(folders: Sequence[str | Path]) -> Inputs:
     return Inputs(
         tuple(load_run(folder) for folder in find_runs(rest)),
         tuple(read_agreement(f) for f in agreements),
-        tuple(read_evaluation(f) for f in evaluations),
+        with_before([read_evaluation(f) for f in evaluations]),
         tuple(_predictions(f, opened) for f in predicted),
         opened,
         tuple(f.resolve().name for f in given),

@@ -21,7 +21,7 @@ from probseg.report.plots.style import PROBABILITY, UNCERTAINTY
 from probseg.report.results import RunResult, titles_of
 from probseg.report.sections import provenance
 from probseg.report.sections.agreement import agreement_view, headline_sentences
-from probseg.report.sections.calibration import CALIBRATED, calibration_views
+from probseg.report.sections.calibration import CALIBRATED, calibration_views, curves_text, fitted_views
 from probseg.report.sections.case_table import case_table_view, worst_first
 from probseg.report.sections.cases import case_views, worst_views
 from probseg.report.sections.ceiling import ceiling_sentences, ceiling_views, place_rows
@@ -184,6 +184,7 @@ def _runs_context(ordered: Sequence[RunResult], titles: Mapping[str, str]) -> di
         "reliability": Markup(reliability_svg(curves, titles, _curves_text(curves, titles))) if curves else "",
         "calibrated": calibration_views(ordered, titles),
         "calibrated_headings": [heading for _, heading in CALIBRATED],
+        "calibration_known": all("calibration" in r.summary for r in ordered if not r.is_raters),
         "without_curve": [titles[str(r.folder)] for r in ordered if r not in curves],
         "without_examples": [titles[str(r.folder)] for r in ordered if not r.examples and not r.is_raters],
     }
@@ -209,6 +210,7 @@ def _study_context(inputs: Inputs, ordered: Sequence[RunResult], titles: dict[st
         "risks": risk_views(inputs.evaluations, titles),
         "risk_maps": [heading for _, heading in MAP_FIGURES],
         "volume_pictures": volume_pictures(inputs, titles),
+        "fitted": fitted_views(inputs, titles),
         "predicted_volumes": predicted_volumes(inputs.predictions),
         "volumes": volume_views(inputs.evaluations, titles),
         "volume_columns": [heading for _, heading, _ in VOLUME_COLUMNS],
@@ -248,10 +250,13 @@ def _shared(runs: Sequence[RunResult], key: str) -> Any:
 
 
 def _facts(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
-    facts = [("cases measured", "cases"), ("patients", "patients"), ("raters a case, at most", "raters_max")]
-    known = [(label, _shared(runs, key)) for label, key in facts]
-    models = sum(not r.is_raters for r in runs)
-    return [(label, str(v)) for label, v in known if v is not None] + ([("families", str(models))] if models else [])
+    facts = [
+        ("case measured", "cases measured", _shared(runs, "cases")),
+        ("patient", "patients", _shared(runs, "patients")),
+        ("rater a case, at most", "raters a case, at most", _shared(runs, "raters_max")),
+        ("model", "models", sum(not r.is_raters for r in runs) or None),
+    ]
+    return [(one if value == 1 else many, str(value)) for one, many, value in facts if value is not None]
 
 
 def _forest_text(runs: Sequence[RunResult], titles: Mapping[str, str], shown: Sequence[tuple[str, str]]) -> str:
@@ -268,11 +273,11 @@ def _forest_text(runs: Sequence[RunResult], titles: Mapping[str, str], shown: Se
 
 def _curves_text(runs: Sequence[RunResult], titles: Mapping[str, str]) -> str:
     each = [
-        f"{titles[str(r.folder)]}{when}: "
-        + ", ".join(f"{c:.2f} stated, {f:.2f} observed" for c, f in zip(curve.confidence, curve.frequency, strict=True))
+        words
         for r in runs
-        for when, curve in (("", r.reliability), (" before calibration", r.reliability_before))
-        if curve is not None
+        for words in curves_text(
+            titles[str(r.folder)], (("", r.reliability), (" before calibration", r.reliability_before))
+        )
     ]
     return "Reliability curves. " + ". ".join(each) + "."
 

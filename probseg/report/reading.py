@@ -125,7 +125,12 @@ def _summary_of_evaluation(folder: Path) -> Mapping[str, Any]:
     data = _read_summary(folder / "evaluation.json")
     readings = data.get("readings") or [None]
     wanted = ("dataset", "class_path", "cases", "patients", "raters_max")
-    return {**{name: data.get(name) for name in wanted}, "draws": readings[0] if len(readings) == 1 else None}
+    further = {name: data[name] for name in ("calibration", "made_by") if name in data}
+    return {
+        **{name: data.get(name) for name in wanted},
+        **further,
+        "draws": readings[0] if len(readings) == 1 else None,
+    }
 
 
 def _read_cases(path: Path) -> CaseTable | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from probseg.analysis.bootstrap import Interval
 from probseg.batch import collate
 from probseg.calibrators import Calibrator, Sizes, gather, marginal_nll
 from probseg.data.datamodule import MultiRaterData
@@ -141,8 +140,8 @@ def fit_calibrator(
 
 def measure_calibration(
     calibrator: Calibrator, model: SegmentationModule, data: MultiRaterData, split: str, draws: Draws
-) -> dict[str, dict[str, Interval]]:
-    """Figures of all voxels of a split ``before`` and ``after``, by metric."""
+) -> dict[str, FullCalibration]:
+    """What all voxels of a split say of calibration ``before`` and ``after``."""
     examples, names = data.examples(split), data.info.labels.names
     parts = {name: FullCalibration(names, model.admissible) for name in ("before", "after")}
     for k in followed(range(len(examples)), len(examples), "measuring"):
@@ -151,4 +150,4 @@ def measure_calibration(
             before = model.uncalibrated(batch.image, draws)
             parts["before"].update(before, batch)
             parts["after"].update(calibrator(before, batch.image), batch)
-    return {name: part.overall() for name, part in parts.items()}
+    return parts

@@ -81,6 +81,7 @@ def test_the_report_shows_both(calibrated: Path, tmp_path: Path):
     assert "Before and after calibration" in page
     assert "<td>VectorScaling</td>" in page
     assert "before calibration: 0." in page  # what the curves say to those who cannot see them
+    assert "As the fit of the calibration found it" in page and "fitted on 73 cases" in page
 
 
 def test_predictions_are_calibrated_unless_asked_not_to(calibrated: Path, tmp_path: Path):
@@ -96,6 +97,8 @@ def test_predictions_are_calibrated_unless_asked_not_to(calibrated: Path, tmp_pa
         found[choice] = nib.load(tmp_path / choice / "image" / "probability.nii.gz").get_fdata()
         said = summary["settings"]["calibration"]
         assert (said or {}).get("method") == {"stored": "VectorScaling", "none": None}[choice]
+        assert choice == "none" or {"figures", "reliability"} <= set(said["fitted_on"])  # for the report
+        assert "command" not in (said or {}).get("fitted_on", {})  # it has paths
     assert np.abs(found["stored"] - found["none"]).max() > 0.01
     np.testing.assert_allclose(found["stored"].sum(axis=-1), 1, atol=2e-3)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from probseg.io.digest import file_sha256
 from probseg.report.inputs import Inputs, StoredPredictions
@@ -77,10 +78,20 @@ def _prediction(predictions: StoredPredictions) -> PredictionNote:
         predictions.folder.resolve().name,
         predictions.model,
         str(manifest.get("checkpoint_sha256") or "not recorded"),
-        ", ".join(f"{name} {value}" for name, value in settings.items()),
+        "; ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in settings.items()),
         ", ".join(f"{name} {value}" for name, value in (manifest.get("versions") or {}).items()) or "not recorded",
         len(predictions.case_ids),
     )
+
+
+def _words(value: Any) -> str:
+    """A setting for people; of a calibration or promise, which it is and the digest of its file."""
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        shown = {name: value[name] for name in ("method", "patients", "sha256") if name in value}
+        return ", ".join(str(v) if name == "method" else f"{name} {v}" for name, v in shown.items()) or "given"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _run(run: RunResult, title: str) -> Provenance:
