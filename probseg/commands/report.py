@@ -111,10 +111,14 @@ def _options(args: argparse.Namespace) -> PageOptions:
         raise ProbsegError("E_USAGE", f"--viewer-mb must be positive, but is {args.viewer_mb}")
     usual = PageOptions()
     # names of folders alone: where they lie on this machine is nobody's business who reads the page
-    command = shlex.join(["probseg", "report", *(folder.resolve().name for folder in args.folders)])
+    words = ["probseg", "report", *(folder.resolve().name for folder in args.folders)]
+    words += ["--no-viewer"] if args.no_viewer else []
+    for name in ("viewer", "viewer_mb", "worst"):
+        if getattr(args, name) is not None:
+            words += [f"--{name.replace('_', '-')}", f"{getattr(args, name):g}"]
     return PageOptions(
         viewer=0 if args.no_viewer else usual.viewer if args.viewer is None else args.viewer,
         viewer_mb=usual.viewer_mb if args.viewer_mb is None else args.viewer_mb,
         worst=usual.worst if args.worst is None else args.worst,
-        command=command,
+        command=shlex.join(words),
     )

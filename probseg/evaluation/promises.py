@@ -156,13 +156,21 @@ class Promises:
         headline = next((p for p in self.volumes if not p.structure and not p.fitted.sites), None)
         if headline is not None and headline.after.held.n:
             before, after = headline.before.held.value, headline.after.held.value
-            endless = f", {headline.after.infinite} of them without end" if headline.after.infinite else ""
+            count = headline.fitted.patients
+            patients = f"{count} calibration {'patient' if count == 1 else 'patients'}"
+            without = headline.after.infinite
+            endless = f"; {without} of the widened {'has' if without == 1 else 'have'} no upper end" if without else ""
             said.append(
                 f"Intervals of volume that promise {100 * self.level:.0f} % of raters: the model's own hold "
-                f"{100 * before:.0f} %, widened on {headline.fitted.patients} calibration patients they hold "
+                f"{100 * before:.0f} %, widened on {patients} they hold "
                 f"{100 * after:.0f} %{endless}."
             )
-        if self.missed_foreground.n:
+        if self.missed_foreground.n and self.sensitivity.threshold <= 0:
+            said.append(
+                f"No threshold of the probability of foreground can promise to miss {100 * self.sensitivity.risk:.0f} "
+                f"% of what any rater drew at most: there were {self.sensitivity.patients} calibration patients."
+            )
+        elif self.missed_foreground.n:
             said.append(
                 f"Taking voxels whose probability of foreground is {self.sensitivity.threshold:.3f} or more, fitted to "
                 f"miss {100 * self.sensitivity.risk:.0f} % of what any rater drew at most, misses "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ __all__ = ["declared_parameters", "notebook_names", "read_notebook", "told_param
 _FORMATS = (".html", ".ipynb")
 _NEEDED = ("jupytext", "papermill", "nbconvert", "ipykernel")
 _FOLDERS = ("dataset", "run", "predictions")
+_WARNING = re.compile(r"^[^\n]*:\d+: \w*Warning: ([^\n]*)\n(?:  [^\n]*(?:\n|\Z))?", re.MULTILINE)
 _WORDS = {
     "dataset": "a dataset",
     "run": "a run",
@@ -124,6 +126,7 @@ def write_notebook(name: str, folders: Sequence[str | Path], settings: Mapping[s
     executed = _executed(name, notebook, told)
     shown = {k: _name_of(v) if k in _FOLDERS else v for k, v in told.items()}
     for cell in executed.cells:
+        _without_paths(cell)
         if "injected-parameters" in cell.metadata.get("tags", ()):
             cell.source = "\n".join(f"{k} = {v!r}" for k, v in shown.items())
     if out.suffix.lower() == ".html":
@@ -161,6 +164,13 @@ def _executed(name: str, notebook: NotebookNode, told: Mapping[str, Any]) -> Not
         raise ProbsegError(
             "E_NOTEBOOK", f"the process of the notebook {name} ended; is there memory enough?"
         ) from error
+
+
+def _without_paths(cell: NotebookNode) -> None:
+    """Leave of a warning what it says: where the package lies, and the line that warned, tell a reader nothing."""
+    for output in cell.get("outputs", ()):
+        if output.output_type == "stream" and output.name == "stderr":
+            output.text = _WARNING.sub(r"warning: \1\n", output.text)
 
 
 @contextmanager

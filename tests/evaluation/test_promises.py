@@ -45,6 +45,13 @@ def test_widened_intervals_hold_what_they_promise_on_200_other_patients():
     assert found.sentences()[0].startswith("Intervals of volume that promise 90 % of raters: the model's own hold")
 
 
+def test_too_few_patients_promise_nothing_and_say_so():
+    few = patients(0, 2, "a"), patients(1, 2, "b")
+    intervals, threshold = promised(*few, ("opacity", ""), EvaluationSettings(samples=10)).sentences()
+    assert "widened on 2 calibration patients" in intervals and intervals.endswith("have no upper end.")
+    assert threshold.startswith("No threshold of the probability of foreground can promise to miss 10 %")
+
+
 def test_a_case_by_hand(make_case):
     mask = np.zeros((2, 1, 30), np.uint8)
     mask[:, 0, :2] = 1

@@ -202,13 +202,14 @@ def ceiling(study: Study | AgreementFigures, axes: Axes, figure: str = "dice") -
         )
     axes.set(ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), [row.structure for row in rows])
+    name = {"dice": "Dice", "iou": "IoU"}.get(figure, figure.replace("_", " "))
     axes.grid(axis="x", color=LINE, linewidth=0.8)
     marks = [
         Line2D([], [], color=c, marker=m, linewidth=2, label=w)
         for c, m, w in ((INK, "D", "a rater"), (ACCENT, "o", "the model"))
     ]
     axes.legend(handles=marks, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
-    return quiet(titled(axes, f"{figure} with the other raters, and the model's less a rater's"))
+    return quiet(titled(axes, f"{name} with the other raters; at the right, the model less a rater"))
 
 
 def _size_and_dice(case: CaseStatistics, structure: str, k: int) -> tuple[float, float, float]:

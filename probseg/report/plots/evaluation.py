@@ -110,5 +110,5 @@ def volume_agreement(points: VolumePoints, axes: Axes) -> Axes:
         Line2D([], [], color=c, linewidth=2, label=w)
         for c, w in ((MUTED, "raters' range"), (ACCENT, "model's interval"))
     ]
-    axes.legend(handles=marks, frameon=False, fontsize=9, loc="upper left")
+    axes.legend(handles=marks, frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     return quiet(titled(axes, f"{points.structure}: {points.held} of {len(points.case_ids)} raters' means held"))

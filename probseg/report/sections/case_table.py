@@ -116,8 +116,11 @@ def _table(
     if inputs.agreements:
         of = ", ".join(dict.fromkeys(structures.values()))
         columns.append(("raters' Dice", of, {k: dice.get(k.dataset, {}).get(k.case_id, math.nan) for k in keys}))
-        for name, heading in (("rater_entropy", "raters' entropy"), ("complete_agreement", "agreement")):
-            columns.append((heading, "", _of_agreements(inputs.agreements, keys, name)))
+        for name, heading, unit in (
+            ("rater_entropy", "raters' entropy", "nats, any class"),
+            ("complete_agreement", "agreement", "share of voxels"),
+        ):
+            columns.append((heading, unit, _of_agreements(inputs.agreements, keys, name)))
     for dataset, run in runs:
         for metric, heading in _MODEL:
             if run.cases is not None and metric in run.cases.metrics:

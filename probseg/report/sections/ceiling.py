@@ -91,7 +91,8 @@ def place_rows(evaluation: StoredEvaluation) -> list[PlaceRow]:
         if not (model.defined and raters.defined):
             continue
         both = model.has_interval and raters.has_interval
-        apart = "" if not both else "apart" if model.high < raters.low or raters.high < model.low else "overlap"
+        apart = "apart" if model.high < raters.low or raters.high < model.low else "overlap"
+        apart = apart if both else "no interval"
         rows.append(PlaceRow(column.heading, column.better, cell_of(model), cell_of(raters), apart))
     return rows
 
@@ -113,7 +114,7 @@ def _view(stored: StoredAgreement, place: int) -> CeilingView:
                 f"Mean Dice with the other raters. {text}.",
                 (8.0, 1.6 + 0.34 * len(dice)),
             ),
-            "Dice with the other raters, 95 % intervals over patients; right, the model's less a rater's.",
+            "Dice with the other raters, 95 % intervals over patients; at the right, the model less a rater.",
         )
     return CeilingView(stored.dataset, picture, tuple(_row(c) for c in rows))
 

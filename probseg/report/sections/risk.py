@@ -14,7 +14,10 @@ from probseg.report.stored_agreement import estimate_of
 from probseg.report.stored_evaluation import StoredEvaluation
 from probseg.report.table import Cell, cell_of
 
-__all__ = ["RiskView", "risk_pictures", "risk_views"]
+__all__ = ["FEWEST", "MAP_FIGURES", "RiskView", "risk_pictures", "risk_views"]
+
+FEWEST = 3
+"""Cases, fewer of which no score can put in a good order or a bad one."""
 
 MAP_FIGURES = (
     ("disagreement_spearman", "Spearman with the raters' entropy"),
@@ -32,6 +35,7 @@ class RiskView:
     maps: tuple[tuple[str, tuple[Cell, ...]], ...]
     scores: tuple[tuple[str, tuple[Cell, ...]], ...]
     sentences: tuple[str, ...]
+    cases: int
 
 
 def risk_pictures(
@@ -51,7 +55,7 @@ def risk_pictures(
         if score is None or "dice" not in table.metrics:
             continue
         known = np.isfinite(table.metrics[score]) & np.isfinite(table.metrics["dice"])
-        if known.sum() < 3 or not np.ptp(table.metrics[score][known]):
+        if known.sum() < FEWEST or not np.ptp(table.metrics[score][known]):
             continue
         title = titles[str(run.folder)]
         mean = float(1 - table.metrics["dice"][known].mean())
@@ -96,4 +100,5 @@ def _view(evaluation: StoredEvaluation, title: str) -> RiskView:
         )
         for s in ranking.get("scores") or ()
     )
-    return RiskView(title, maps, scores, evaluation.sentences)
+    cases = int(evaluation.data.get("cases") or 0)
+    return RiskView(title, maps, scores if cases >= FEWEST else (), evaluation.sentences, cases)

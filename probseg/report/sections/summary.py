@@ -24,9 +24,24 @@ def summarise(runs: Sequence[RunResult], titles: Mapping[str, str]) -> list[str]
     raters = next((r for r in runs if r.is_raters), None)
     sentences = [
         _among_raters(runs),
-        _lowest(models, titles, "ged_v", "lies closest to the collection of the raters' masks", "GED (V)"),
+        _lowest(
+            models,
+            titles,
+            "ged_v",
+            "lies closest to the collection of the raters' masks",
+            "has readings that lie apart from the raters' masks by a GED (V)",
+            "GED (V)",
+        ),
         _floor(models, titles),
-        _lowest(models, titles, "nll", "is least surprised by what the raters drew", "NLL", " nats"),
+        _lowest(
+            models,
+            titles,
+            "nll",
+            "is least surprised by what the raters drew",
+            "is surprised by what the raters drew, by an NLL",
+            "NLL",
+            " nats",
+        ),
         _calibration(models, titles),
         _spread(models, titles),
         _in_the_models_place(models, raters, titles),
@@ -62,22 +77,33 @@ def _among_raters(runs: Sequence[RunResult]) -> str:
     apart = run.figure("rater_diversity")
     overlap = Estimate(1.0 - apart.value, 1.0 - apart.high, 1.0 - apart.low, apart.n)
     return (
-        f"The masks of two raters of the same case overlap by {_with_interval(overlap)} on average, measured on "
-        f"{apart.n} cases (intersection over union: 1 would be full agreement; where only one of the two drew "
-        "anything it is 0). Where raters differ, no single mask can agree with all of them."
+        f"In the {'one case' if apart.n == 1 else f'{apart.n} cases'} measured here with the models' ruler, the masks "
+        f"of two raters overlap by {_with_interval(overlap)} on average (intersection over union, the mean of all "
+        "classes: 1 would be full agreement; where only one of the two drew anything it is 0). Where raters differ, no "
+        "single mask can agree with all of them."
     )
 
 
 def _lowest(
-    models: Sequence[RunResult], titles: Mapping[str, str], metric: str, what: str, heading: str, unit: str = ""
+    models: Sequence[RunResult],
+    titles: Mapping[str, str],
+    metric: str,
+    what: str,
+    alone: str,
+    heading: str,
+    unit: str = "",
 ) -> str:
-    """The family with the lowest figure, and whether it can be told from the plain network and the next best."""
+    """The family with the lowest figure, and whether it can be told from the plain network and the next best.
+
+    ``what`` it does best of all, and what is said of it where it stands ``alone``.
+    """
     ranked = sorted((r for r in models if r.figure(metric).defined), key=lambda r: r.figure(metric).value)
     if not ranked:
         return ""
     best = ranked[0]
     if len(ranked) == 1:
-        return f"{_upper(_the(best, titles))} has a {heading} of {_with_interval(best.figure(metric), unit=unit)}."
+        shown = _with_interval(best.figure(metric), unit=unit)
+        return f"{_upper(_the(best, titles))} {alone} of {shown}; lower is better."
     start = (
         f"{_upper(_the(best, titles))} {what}: {heading}, lower is better, "
         f"{_with_interval(best.figure(metric), unit=unit)}."
@@ -174,6 +200,11 @@ def _in_the_models_place(models: Sequence[RunResult], raters: RunResult | None, 
 def _limits(models: Sequence[RunResult]) -> str:
     if not models:
         return ""
+    if not any(f.has_interval for run in models for f in run.figures.values()):
+        return (
+            "Each row is one trained model. There are no intervals, for these take two patients or more; nothing here "
+            "tells what other patients would have given."
+        )
     return (
         "Each row is one trained model. The intervals tell what other patients from the same source might have given; "
         "they do not cover another training run, another scanner or another hospital."

@@ -16,6 +16,8 @@ from probseg.report.volume_points import read_volumes, volume_points
 
 __all__ = ["VolumeView", "volume_pictures", "volume_views"]
 
+ENDLESS = "no upper end"
+
 COLUMNS = (
     ("volume_bias", "bias", 3),
     ("volume_error", "relative error", 3),
@@ -36,6 +38,11 @@ class VolumeView:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     promises: tuple[tuple[str, tuple[Cell, ...]], ...]
     level: str
+
+    @property
+    def endless(self) -> bool:
+        """Whether any promise can only be kept by an interval without an upper end."""
+        return any(cells[-1].value == ENDLESS for _, cells in self.promises)
 
 
 def volume_views(evaluations: tuple[StoredEvaluation, ...], titles: dict[str, str]) -> list[VolumeView]:
@@ -87,20 +94,21 @@ def _scatters(inputs: Inputs) -> Iterator[Chart]:
 
 def _view(evaluation: StoredEvaluation, title: str) -> VolumeView:
     rows = []
+    whole = "opacity, the structure of interest" if "opacity" in evaluation.structures else "any class but background"
     for structure in ("", *evaluation.structures):
         estimates = [evaluation.of_model(metric, structure) for metric, _, _ in COLUMNS]
         if any(e.defined for e in estimates):
             cells = tuple(cell_of(e, digits) for e, (_, _, digits) in zip(estimates, COLUMNS, strict=True))
-            rows.append((structure or "the structure of interest", cells))
+            rows.append((structure or whole, cells))
     promises = evaluation.data.get("promises") or {}
     kept = tuple(
         (
-            str(p["class"]) or "the structure of interest",
+            str(p["class"]) or whole,
             (
                 cell_of(estimate_of(p["before"]["held"])),
                 _width(p["before"].get("width_ml")),
                 cell_of(estimate_of(p["after"]["held"])),
-                _width(p["after"].get("width_ml")),
+                _width(p["after"].get("width_ml"), int(p["after"].get("infinite") or 0)),
             ),
         )
         for p in promises.get("volumes") or ()
@@ -109,5 +117,8 @@ def _view(evaluation: StoredEvaluation, title: str) -> VolumeView:
     return VolumeView(title, tuple(rows), kept, "" if level is None else f"{100 * float(level):g} %")
 
 
-def _width(value: object) -> Cell:
+def _width(value: object, endless: int = 0) -> Cell:
+    """Mean width; where every interval is without an upper end, there is none."""
+    if value is None and endless:
+        return Cell(ENDLESS)
     return number_cell(float("nan") if value is None else float(str(value)), 2)

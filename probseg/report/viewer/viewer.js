@@ -124,7 +124,23 @@
     const value = state.map && state.map.getValue(...state.map.mm2vox(mm));
     if (state.map) words.push(`${state.mapLayer.label}: ${value.toFixed(3)} ${state.mapLayer.unit}`.trim());
     if (state.mask && state.maskLayer.kind === "readings") words.push(`reading ${state.frame + 1} of ${state.maskLayer.frames}`);
+    if (state.mask && !drawnHere()) words.push(`nothing ${part("all").checked ? "" : "of interest "}drawn on this slice`);
     say(words.join("; "));
+  };
+  /* Whether what is drawn has a visible label in the axial slice; an empty picture is a finding, not a failure. */
+  const drawnHere = () => {
+    const { permRAS, hdr, img } = state.mask, [, nx, ny, nz] = hdr.dims, all = part("all").checked;
+    const sizes = [nx, ny, nz], steps = [1, nx, nx * ny], up = Math.abs(permRAS[2]) - 1;
+    const k = permRAS[2] < 0 ? sizes[up] - 1 - sliceNow() : sliceNow();
+    const [a, b] = [0, 1, 2].filter((axis) => axis !== up);
+    const from = (state.maskLayer.kind === "readings" ? state.frame * nx * ny * nz : 0) + k * steps[up];
+    for (let j = 0; j < sizes[b]; j++) {
+      for (let i = 0; i < sizes[a]; i++) {
+        const v = img[from + i * steps[a] + j * steps[b]];
+        if (v && (all || !current().labels[v - 1].other)) return true;
+      }
+    }
+    return false;
   };
 
   const setWindow = () => {
@@ -181,6 +197,7 @@
       if (part("outline").checked) outlined(volume);
     }
     arrange();
+    legend();
     root.dataset.mask = layer ? layer.label : "";
     root.dataset.frame = String(state.frame);
     showPlace();
@@ -247,7 +264,11 @@
       return item;
     }));
     part("row").href = `#${shown.anchor}`;
-    part("legend").replaceChildren(...shown.labels.map((label) => {
+  };
+  /* Names and colours of what may be drawn: lungs, say, only where every class is. */
+  const legend = () => {
+    const drawn = state.mask ? current().labels.filter((label) => part("all").checked || !label.other) : [];
+    part("legend").replaceChildren(...drawn.map((label) => {
       const item = document.createElement("span"), swatch = document.createElement("span");
       swatch.className = "swatch"; swatch.style.borderColor = label.colour;
       item.append(swatch, label.name);
