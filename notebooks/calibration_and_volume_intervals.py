@@ -106,9 +106,11 @@ def judged(record):
     if predicted is not None:
         found = read_distribution(predicted[case.case_id], case.geometry, labels)
         share, draws_ml = found.mean[labels.members(structure)].sum(axis=0), found.draws_ml[:, column]
-    elif len(masks) < 3:
-        return None
     else:
+        whole = np.isfinite(volumes) | np.isnan(case.geometry.voxel_volume_ml)
+        if whole.sum() < 3:
+            return None
+        inside, known, volumes = inside[whole], known[whole], volumes[whole]
         draws = [soft(mask, spacing, by) for mask in inside[:-1] for by in (-0.15, 0.0, 0.15)]
         share = np.mean(draws, axis=0)
         draws_ml = np.array([d.sum() for d in draws]) * case.geometry.voxel_volume_ml
@@ -133,7 +135,9 @@ def judged_of(split):
 
 tests, held_back = judged_of("test"), judged_of("calibration")
 if not tests:
-    raise ProbsegError("E_NO_CASES", f"no test case of '{data.info.name}' was predicted, or none has three raters")
+    raise ProbsegError(
+        "E_NO_CASES", f"no test case of '{data.info.name}' was predicted, or none has three raters who read it whole"
+    )
 for name, cases in (("calibration", held_back), ("test", tests)):
     print(f"{name:<13}cases: {len(cases):>4}, patients: {len({j.patient for j in cases}):>4}")
 count = len(tests[0].draws_ml)
@@ -192,10 +196,13 @@ plt.show()
 
 # %% [markdown]
 # Grey is the model as it is, blue with the temperature; a point below the dashed line says that raters agree less often
-# than stated, and its size how many trials are behind it.
+# than stated, and the size of a blue one how many trials are behind it.
 
 # %%
-print(f"temperature chosen on the calibration patients: {chosen:.2f}")
+if held_back:
+    print(f"temperature chosen on the calibration patients: {chosen:.2f}")
+else:
+    print("no calibration case was predicted, so no temperature could be chosen and nothing is changed")
 for name, table, t in (("as it is", before, 1.0), ("with temperature", after, chosen)):
     error = float(expected_calibration_error(table))
     print(f"{name:<18}calibration error {error:.3f}, negative log-likelihood {surprise(tests, t):.3f} nats")
@@ -248,9 +255,14 @@ def held(c):
 
 tests = [j for j in tests if np.isfinite(j.voxel_ml) and np.isfinite(j.raters_ml).any()]
 held_back = [j for j in held_back if np.isfinite(j.voxel_ml) and np.isfinite(j.raters_ml).any()]
-if not tests or count < 2:
+if count < 2:
     raise ProbsegError(
-        "E_NO_SPACING", f"'{data.info.name}' has no volumes in mL, or its model one draw; this needs both"
+        "E_ARGUMENT", f"of each case of '{data.info.name}' there is one draw; an interval needs two or more"
+    )
+if not tests:
+    raise ProbsegError(
+        "E_NO_CASES",
+        f"no test case of '{data.info.name}' has a voxel size and was read whole by {who}; volumes need both",
     )
 stated = {percent: coverage(tests, ends(tests, percent)) for percent in (50, 80, 95)}
 figures = {f"coverage_{p}": Estimate(c.held.value, c.held.low, c.held.high, c.held.n) for p, c in stated.items()}
@@ -275,7 +287,7 @@ print(f"what lies between {count} draws holds {most:.0%} of raters at most; whol
 # until the promise holds, whatever the model. Patients are the trials, for a patient's raters resemble one another.
 
 # %%
-percent = 80
+percent = round(100 * min(level, most))  # no wider than the draws allow
 own = ends(tests, percent)
 fitted = fit_conformal(
     ends(held_back, percent), [j.raters_ml for j in held_back], [j.patient for j in held_back], level
@@ -293,8 +305,10 @@ for axes, (intervals, title) in zip(grid[0], pictures, strict=True):
 plt.show()
 
 # %% [markdown]
-# Each cross is a test case: along, what raters measured, upright the interval; one that crosses the dashed line holds
-# the raters' mean. The right picture has the widened intervals, where there are calibration patients enough.
+# A point is a test case: upright the interval, along the range of what raters measured, where several judge. An
+# interval that crosses the dashed line holds the raters' mean; the titles count those. The right picture has the
+# widened intervals, where there are calibration patients enough. Below every rater counts, and one patient as much as
+# another.
 
 # %%
 if promised:

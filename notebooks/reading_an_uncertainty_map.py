@@ -295,7 +295,7 @@ share = np.arange(1, changed.size + 1) / changed.size
 figure, axes = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
 axes.plot(100 * share, 100 * found, color=plots.ACCENT, label="the most uncertain first")
 axes.plot([0, 100], [0, 100], color=plots.MUTED, linestyle="--", linewidth=1, label="chance")
-axes.set(xlabel="pixels looked at, %", ylabel="of those the rater would change, found, %", xlim=(0, 100), ylim=(0, 102))
+axes.set(xlabel="pixels looked at, %", ylabel="found of what the rater would change, %", xlim=(0, 100), ylim=(0, 102))
 axes.legend(frameon=False, fontsize=9, loc="lower right")
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()
@@ -312,7 +312,7 @@ print(f"the rater would change {changed.sum()} pixels; the most uncertain tenth 
 # ## What next
 #
 # * A structure that the model does not see at all is dark in every map: low uncertainty is no proof of absence.
-# * The split depends on the family. One that has no latent variable reports no ambiguity, even where raters disagree
+# * The split depends on the family. One that gives a single reading reports no ambiguity, even where raters disagree
 #   most; one with a single set of weights reports nothing epistemic, even on a scan unlike any it has seen.
 # * Whether 0.7 means 70 % of raters is *calibration*, and it is measured on many cases: see the notebook
 #   `calibration_and_volume_intervals`.

@@ -73,11 +73,13 @@ def test_the_notebook_itself_may_be_kept(small, tmp_path):
 
     small(
         "import matplotlib.pyplot as plt\n# %matplotlib inline\nplt.plot([size, 2])\nplt.show()\nprint('size', size)\n"
+        "from probseg.errors import warn\nwarn('W_SINGLE_RATER', 'one rater')\n"
     )
     out = tmp_path / "kept.ipynb"
     assert main(["report", "--notebook", "small", "--set", "size=7", "--out", str(out)]) == 0
     kept = nbformat.read(out, as_version=4)
-    assert [o["text"] for c in kept.cells for o in c.get("outputs", ()) if o.output_type == "stream"] == ["size 7\n"]
+    said = {o.name: o.text for c in kept.cells for o in c.get("outputs", ()) if o.output_type == "stream"}
+    assert said == {"stdout": "size 7\n", "stderr": "warning: W_SINGLE_RATER: one rater\n"}, "and no path"
     assert str(tmp_path) not in out.read_text()
 
 
