@@ -31,6 +31,11 @@ _TITLES = {
     "Ensemble": "Ensemble",
     "ProbabilisticUNet": "Probabilistic U-Net",
     "StochasticSegmentation": "Stochastic segmentation network",
+    "HierarchicalUNet": "Hierarchical U-Net",
+    "RaterConditioned": "Rater-conditioned network",
+    "RaterConfusion": "Rater confusion matrices",
+    "SnapshotEnsemble": "Snapshot ensemble",
+    "SWAG": "Stochastic weight averaging (SWAG)",
     "TestTimeAugmentation": "Test-time augmentation",
 }
 
