@@ -29,14 +29,14 @@ TIMES = Path("times.csv")
 
 @dataclass(frozen=True)
 class Step:
-    """One training: its YAML (without suffix), overlay of a small network, data set, site left out, and kind."""
+    """One training: its YAML (without suffix), overlay of a small network, data set, site left out, and readings."""
 
     name: str
     configs: tuple[str, ...]
     small: str
     data: str = "data/groups"
     left_out: str = ""
-    readings: bool = False
+    readings: int = 0
     short: bool = False
 
 
@@ -49,10 +49,10 @@ def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
         yield Step(f"without_{site}", ("phase1_unet",), "unet", left_out=site)
     yield Step("phase1_pspnet", ("phase1_pspnet",), "pspnet")
     yield Step("phase3", ("phase3",), "unet", "data/phase3")
-    yield Step("stochastic_segmentation", ("stochastic_segmentation",), "unet", readings=True, short=True)
-    yield Step("monte_carlo_dropout", ("monte_carlo_dropout",), "unet", readings=True, short=True)
-    yield Step("ensemble", ("ensemble",), "ensemble", readings=True, short=True)
-    yield Step("probabilistic_unet", ("probabilistic_unet",), "unet", readings=True, short=True)
+    yield Step("stochastic_segmentation", ("stochastic_segmentation",), "unet", readings=8, short=True)
+    yield Step("monte_carlo_dropout", ("monte_carlo_dropout",), "unet", readings=8, short=True)
+    yield Step("ensemble", ("ensemble",), "ensemble", readings=2, short=True)
+    yield Step("probabilistic_unet", ("probabilistic_unet",), "unet", readings=8, short=True)
 
 
 def fit_words(step: Step, sites: tuple[str, ...], full: bool) -> list[str]:
@@ -77,7 +77,7 @@ def train_and_measure(step: Step, sites: tuple[str, ...], full: bool) -> None:
     if step.name == "phase1_lungs" or (run / "opacity.json").is_file():
         return
     site = ["--site", step.left_out] if step.left_out else []
-    draws = ["--draws", "8", "--readings", "8"] if step.readings else []
+    draws = ["--draws", str(step.readings), "--readings", str(step.readings)] if step.readings else []
     predictions, evaluation = str(run / "predictions"), str(run / "evaluation")
     do(
         ["predict", str(run), step.data, "--split", "test", *site, *draws, "--batch-size", "12", "--out", predictions],
