@@ -29,7 +29,7 @@ TIMES = Path("times.csv")
 
 @dataclass(frozen=True)
 class Step:
-    """One training: its YAML (without suffix), overlay of a small network, data set, site left out, and readings."""
+    """One training: its YAMLs, overlay of a small network, data set, site left out, readings and budget."""
 
     name: str
     configs: tuple[str, ...]
@@ -37,22 +37,22 @@ class Step:
     data: str = "data/groups"
     left_out: str = ""
     readings: int = 0
-    short: bool = False
+    budget: str = ""
 
 
 def steps_of(sites: tuple[str, ...]) -> Iterator[Step]:
     """What to do, in order."""
-    yield Step("phase1_lungs", ("phase1_lungs",), "unet", "data/lungs", short=True)
+    yield Step("phase1_lungs", ("phase1_lungs",), "unet", "data/lungs", budget="lungs")
     yield Step("phase1_unet", ("phase1_unet",), "unet")
     yield Step("phase2_soft", ("phase2_soft",), "unet")
     for site in sites:
         yield Step(f"without_{site}", ("phase1_unet",), "unet", left_out=site)
     yield Step("phase1_pspnet", ("phase1_pspnet",), "pspnet")
     yield Step("phase3", ("phase3",), "unet", "data/phase3")
-    yield Step("stochastic_segmentation", ("stochastic_segmentation",), "unet", readings=8, short=True)
-    yield Step("monte_carlo_dropout", ("monte_carlo_dropout",), "unet", readings=8, short=True)
-    yield Step("ensemble", ("ensemble",), "ensemble", readings=2, short=True)
-    yield Step("probabilistic_unet", ("probabilistic_unet",), "unet", readings=8, short=True)
+    yield Step("stochastic_segmentation", ("stochastic_segmentation",), "unet", readings=8, budget="family")
+    yield Step("monte_carlo_dropout", ("monte_carlo_dropout",), "unet", readings=8, budget="family")
+    yield Step("ensemble", ("ensemble",), "ensemble", readings=2, budget="family")
+    yield Step("probabilistic_unet", ("probabilistic_unet",), "unet", readings=8, budget="family")
 
 
 def fit_words(step: Step, sites: tuple[str, ...], full: bool) -> list[str]:
@@ -60,7 +60,7 @@ def fit_words(step: Step, sites: tuple[str, ...], full: bool) -> list[str]:
     files = ["trainer", "data", *step.configs]
     if not full:
         files += ["small/trainer", f"small/{step.small}"]
-        files += ["small/short"] if step.short else []
+        files += [f"small/{step.budget}"] if step.budget else []
     words = ["fit"] + [word for name in files for word in ("-c", str(HERE / f"{name}.yaml"))]
     words += [f"--data.root={step.data}", f"--out={RUNS / step.name}"]
     if step.left_out:
